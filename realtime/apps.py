@@ -1,0 +1,15 @@
+"""The Django app: registers the system checks and the signal receivers."""
+
+from django.apps import AppConfig
+
+
+class RealtimeConfig(AppConfig):
+    """Live task status, installed as ``"realtime"`` in ``INSTALLED_APPS``."""
+
+    name = "realtime"
+    verbose_name = "Live task status"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Import the modules whose import registers checks and receivers."""
+        from realtime import checks, signals  # noqa: F401 (Django's own place for it)
