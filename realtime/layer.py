@@ -1,0 +1,147 @@
+"""The channel layer as a doorbell: events go out to one group, and one hub per process listens.
+
+The layer may lose, repeat or reorder what it carries; the log is what counts, so every failure here
+costs latency and never data.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import msgspec
+from channels.layers import InMemoryChannelLayer, get_channel_layer
+
+from realtime.conf import conf
+from realtime.events import TASK_KINDS, LogEvent
+
+logger = logging.getLogger("realtime.layer")
+
+#: One group for all: only a process that sees every position can tell that one is missing.
+GROUP = "realtime.log"
+#: Bytes of events in one message; what would be larger says only how far the log goes.
+MESSAGE_BYTES = 65_536
+#: Seconds for one send or join.
+DEADLINE = 5.0
+#: Seconds between joins: the in-memory and the Redis layer forget members after a day.
+REJOIN = 3600.0
+
+_decoder = msgspec.json.Decoder(list[LogEvent])
+
+
+def messages(events: Iterable[LogEvent]) -> Iterator[dict[str, Any]]:
+    """Yield the layer messages that carry ``events``; events as JSON bytes, opaque to every layer."""
+    encoded: list[bytes] = []
+    size, last = 0, 0
+    for event in events:
+        raw = msgspec.json.encode(event)
+        if encoded and size + len(raw) > MESSAGE_BYTES:
+            yield _message(encoded, last)
+            encoded, size = [], 0
+        encoded.append(raw)
+        size, last = size + len(raw), event.position
+    if encoded:
+        yield _message(encoded, last)
+
+
+def _message(encoded: list[bytes], last: int) -> dict[str, Any]:
+    body = b"[" + b",".join(encoded) + b"]"
+    if len(body) > MESSAGE_BYTES:
+        return {"type": "realtime.head", "position": last}
+    return {"type": "realtime.events", "events": body}
+
+
+def decode(message: dict[str, Any]) -> tuple[list[LogEvent], int]:
+    """Return the events of a layer message and the position it says the log has reached, or 0."""
+    if message.get("type") == "realtime.head":
+        return [], int(message["position"])
+    return _decoder.decode(message["events"]), 0
+
+
+def crosses_processes() -> bool:
+    """Tell whether the configured layer reaches other processes at all."""
+    layer = get_channel_layer()
+    return layer is not None and not isinstance(layer, InMemoryChannelLayer)
+
+
+async def send(events: list[LogEvent], layer: Any = None) -> None:
+    """Ring the doorbell. Raises what the layer raises, and ``TimeoutError``; the log carries anyway."""
+    layer = layer or get_channel_layer()
+    if layer is None:
+        return
+    async with asyncio.timeout(DEADLINE):
+        for message in messages(events):
+            await layer.group_send(GROUP, message)
+        if conf.TASK_GROUPS:
+            for event in events:
+                if event.kind in TASK_KINDS:
+                    await layer.group_send(f"task.{event.task_id}", task_message(event))
+
+
+def task_message(event: LogEvent) -> dict[str, Any]:
+    """Return what the group ``task.<id>`` receives, for people's own consumers (``TASK_GROUPS``)."""
+    return {
+        "type": event.kind.replace("_", "."),
+        "position": event.position,
+        "task_id": event.task_id,
+        "version": event.version,
+        "data": event.data,
+    }
+
+
+class Ear:
+    """A process's one subscription: joins the group, hears messages, and joins again when it must."""
+
+    def __init__(self, hear: Callable[[dict[str, Any]], None], layer: Any = None) -> None:
+        self._hear = hear
+        self._layer = layer
+        self._channel = ""
+        self.joined = asyncio.Event()
+        #: Set after the first attempt to join, whether it succeeded or not.
+        self.tried = asyncio.Event()
+
+    async def join(self) -> None:
+        """Join the group; raises what the layer raises, and ``TimeoutError``."""
+        layer = self._layer or get_channel_layer()
+        if layer is None:
+            return
+        async with asyncio.timeout(DEADLINE):
+            if not self._channel:
+                self._channel = await layer.new_channel()
+            await layer.group_add(GROUP, self._channel)
+        self.joined.set()
+
+    async def listen(self) -> None:
+        """Hear messages for ever; a layer that fails is joined again with a growing delay."""
+        delay = 0.1
+        while True:
+            try:
+                if not self.joined.is_set():
+                    await self.join()
+                self.tried.set()
+                layer = self._layer or get_channel_layer()
+                if layer is None:
+                    return
+                while True:
+                    message = await layer.receive(self._channel)
+                    delay = 0.1
+                    self._hear(message)
+            except Exception:
+                if self.joined.is_set() or delay == 0.1:
+                    logger.warning("The channel layer failed; the log carries on.", exc_info=True)
+                self.joined.clear()
+                self.tried.set()
+                self._channel = ""
+            await asyncio.sleep(delay)
+            delay = min(delay * 2, 5.0)
+
+    async def stay(self) -> None:
+        """Renew the membership now and then, for the layers that forget it."""
+        while True:
+            await asyncio.sleep(REJOIN)
+            try:
+                await self.join()
+            except Exception:
+                logger.warning("The channel layer could not be joined again.", exc_info=True)

@@ -1,0 +1,74 @@
+"""The event log in the database: ``Event`` rows and the one ``LogHead`` row."""
+
+from __future__ import annotations
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import models
+
+from realtime.events import KINDS, LogEvent, rfc3339
+
+
+class Event(models.Model):
+    """One immutable fact. Written by :mod:`realtime.log` only.
+
+    No foreign keys: a cascade would punch holes into the log, and a protected user could never be
+    deleted. ``position`` is NULL from the writer's commit until the log has sequenced the row.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    position = models.BigIntegerField(null=True, unique=True, editable=False)
+    kind = models.CharField(max_length=32, choices=sorted((k, k) for k in KINDS))
+    task_id = models.CharField(max_length=36, blank=True, default="")
+    owner = models.CharField(max_length=64, blank=True, default="")
+    previous_owner = models.CharField(max_length=64, blank=True, default="")
+    version = models.BigIntegerField(default=0)
+    data = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        """Indexes carry ``position``, for every replay reads one key in the log's order."""
+
+        ordering = ("id",)
+        default_permissions = ("view",)
+        indexes = (
+            models.Index(fields=["id"], condition=models.Q(position=None), name="realtime_event_pending"),
+            models.Index(fields=["task_id", "position"], name="realtime_event_task"),
+            models.Index(fields=["owner", "position"], name="realtime_event_owner"),
+            models.Index(fields=["previous_owner", "position"], name="realtime_event_previous"),
+            models.Index(fields=["kind", "position"], name="realtime_event_kind"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.task_id or self.owner} at {self.position or 'no position yet'}"
+
+    def as_log_event(self) -> LogEvent:
+        """Return the row as the value that travels; ``position`` 0 while it has none."""
+        return LogEvent(
+            position=self.position or 0,
+            kind=self.kind,
+            timestamp=rfc3339(self.created_at),
+            task_id=self.task_id,
+            owner=self.owner,
+            previous_owner=self.previous_owner,
+            version=self.version,
+            data=self.data,
+        )
+
+
+class LogHead(models.Model):
+    """The log's two ends: the last position given, and the floor up to which everything is gone."""
+
+    #: The primary key of the one row.
+    THE_ROW = 1
+
+    id = models.PositiveSmallIntegerField(primary_key=True, default=THE_ROW)
+    position = models.BigIntegerField()
+    floor = models.BigIntegerField()
+
+    class Meta:
+        """Nobody edits this by hand."""
+
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"log from {self.floor} to {self.position}"

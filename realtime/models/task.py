@@ -1,0 +1,226 @@
+"""``Task``: a long-running job whose row is the truth about it, and whose changes are events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Iterable
+from typing import Any, ClassVar
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connections, models, router, transaction
+from django.utils import timezone
+
+from realtime import log
+from realtime.events import COMPLETED, FINAL, PENDING, RUNNING, STATUSES
+from realtime.exceptions import InvalidValue
+from realtime.models import transitions
+from realtime.models.public import owner_text, update_event
+from realtime.models.queryset import PRIVATE, TaskQuerySet, lock_rows
+from realtime.models.work import Work
+
+_TEXT = ("name", "phase", "message", "error", "traceback")
+
+
+class Task(Work, models.Model):
+    """One job. Each committed change of a public field is one event, whichever way it was written."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    name = models.CharField(max_length=255)
+    owner = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        on_delete=models.CASCADE,
+        null=True,
+        blank=True,
+        related_name="realtime_tasks",
+    )
+    status = models.CharField(max_length=16, choices=[(s, s.capitalize()) for s in STATUSES], default=PENDING)
+    progress = models.PositiveSmallIntegerField(default=0, help_text="Percent, 0 to 100.")
+    total = models.PositiveBigIntegerField(null=True, blank=True, help_text="Unknown when empty.")
+    done = models.PositiveBigIntegerField(default=0)
+    phase = models.CharField(max_length=255, blank=True, default="")
+    message = models.TextField(blank=True, default="")
+    result = models.JSONField(null=True, blank=True, encoder=DjangoJSONEncoder)
+    error = models.TextField(blank=True, default="", help_text="Safe to show to the owner.")
+    traceback = models.TextField(blank=True, default="", help_text="For staff only.")
+    version = models.PositiveBigIntegerField(default=1, editable=False)
+    # No constraint: the fact that this is a retry outlives the task that was retried.
+    retry_of = models.ForeignKey(
+        "self",
+        on_delete=models.DO_NOTHING,
+        db_constraint=False,
+        null=True,
+        blank=True,
+        related_name="retries",
+    )
+    cancel_requested_at = models.DateTimeField(null=True, blank=True, editable=False)
+    lease_expires_at = models.DateTimeField(null=True, blank=True, editable=False)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    updated_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True, blank=True, editable=False)
+    finished_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    objects: ClassVar[Any] = TaskQuerySet.as_manager()
+
+    class Meta:
+        """Indexes serve the snapshots: a user's tasks, and all, newest first."""
+
+        ordering = ("-created_at", "-id")
+        indexes = (
+            models.Index(fields=["owner", "-created_at"], name="realtime_task_owner"),
+            models.Index(fields=["status", "-finished_at"], name="realtime_task_status"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=models.Q(progress__gte=0, progress__lte=100),
+                name="realtime_task_progress",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.status})"
+
+    @classmethod
+    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Task:
+        """Load a row and remember it, so that a save writes only what was changed since."""
+        task = super().from_db(db, field_names, values)
+        task.remember()
+        return task
+
+    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
+        """Read the row again and remember it."""
+        super().refresh_from_db(*args, **kwargs)
+        self.remember()
+
+    def remember(self) -> None:
+        """Note the field values as those of the row."""
+        self._loaded = {
+            f.attname: self.__dict__[f.attname]
+            for f in self._meta.concrete_fields
+            if f.attname in self.__dict__
+        }
+        if self._loaded.get("result") is not None:
+            self._loaded["result"] = transitions.clean_json(self._loaded["result"])
+
+    def changes(self) -> set[str]:
+        """Return the names of the fields whose values differ from those remembered."""
+        loaded: dict[str, Any] = getattr(self, "_loaded", {})
+        return {
+            f.attname
+            for f in self._meta.concrete_fields
+            if f.attname in self.__dict__
+            and (f.attname not in loaded or self.__dict__[f.attname] != loaded[f.attname])
+        }
+
+    def differences(self, other: Task) -> set[str]:
+        """Return the names of the fields that differ between two states of one row."""
+        return {
+            f.attname
+            for f in self._meta.concrete_fields
+            if getattr(self, f.attname) != getattr(other, f.attname)
+        }
+
+    def validate(self) -> None:
+        """Clean the values in place; raise ``InvalidValue`` for one that cannot be stored."""
+        for name in _TEXT:
+            setattr(self, name, transitions.clean_text(getattr(self, name)))
+        for name in ("name", "phase"):
+            if len(getattr(self, name)) > 255:
+                raise InvalidValue(message=f"{name} has at most 255 characters.")
+        self.status = transitions.clean_status(self.status)
+        self.progress = transitions.clean_progress(self.progress)
+        self.total = transitions.clean_count("total", self.total)
+        self.done = transitions.clean_count("done", self.done) or 0
+        self.result = transitions.clean_json(self.result)
+
+    def prepare_insert(self) -> None:
+        """Make a new task whole before its first write: times that its status implies."""
+        self.version = 1
+        self.validate()
+        now = timezone.now()
+        if self.status != PENDING and self.started_at is None:
+            self.started_at = now
+        if self.status in FINAL and self.finished_at is None:
+            self.finished_at = now
+        if self.status == COMPLETED:
+            self.progress = 100
+
+    def save(
+        self,
+        force_insert: bool | tuple[Any, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Write what changed since load, on top of the row as it is now, with its event.
+
+        Nothing is written when nothing really changes. Raises ``IllegalTransition`` when the row's
+        status does not allow the change, ``InvalidValue`` for a bad value, and
+        ``Task.DoesNotExist`` when the row is gone; a stale instance never brings a task back.
+        """
+        using = using or router.db_for_write(Task, instance=self)
+        alone = not connections[using].in_atomic_block
+        with transaction.atomic(using=using):
+            if self._state.adding:
+                self.prepare_insert()
+                with log.staged(lambda: update_event(self), using=using, alone=alone):
+                    super().save(force_insert=True, using=using)
+                self.remember()
+            else:
+                self._save_changes(using, alone, update_fields)
+
+    def _save_changes(self, using: str, alone: bool, only: Iterable[str] | None) -> None:
+        rows = lock_rows(Task, [self.pk], using)
+        if not rows:
+            raise Task.DoesNotExist(f"Task {self.pk} is gone.")
+        chosen = self.changes()
+        if only is not None:
+            chosen &= {self._meta.get_field(name).attname for name in only}  # type: ignore[union-attr]
+        self.save_onto(rows[0], chosen, using=using, alone=alone)
+
+    def save_onto(self, row: Task, chosen: set[str], *, using: str, alone: bool) -> None:
+        """Write the chosen fields onto ``row``, this task's locked row; within a transaction."""
+        previous_owner, left_alone = owner_text(row), self.changes() - chosen
+        changed = self._merge(row, chosen - {"version", "updated_at"})
+        self._adopt(row, left_alone)
+        if not changed:
+            return
+        if changed <= PRIVATE:
+            super().save(using=using, update_fields=changed)
+            return
+        with log.staged(lambda: update_event(row, previous_owner), using=using, alone=alone):
+            super().save(using=using, update_fields=changed)
+
+    def _adopt(self, row: Task, left_alone: set[str]) -> None:
+        """Take over the row's values, so that this instance is not stale, but for unsaved ones."""
+        for field in self._meta.concrete_fields:
+            name = field.attname
+            if name in self.__dict__ and name not in left_alone:
+                setattr(self, name, getattr(row, name))
+                self._loaded[name] = getattr(row, name)
+
+    def _merge(self, row: Task, chosen: set[str]) -> set[str]:
+        """Put the chosen values onto the locked row; return the names of all that then differ."""
+        before = {name: getattr(row, name) for name in chosen}
+        status = row.status
+        for name in chosen:
+            setattr(row, name, getattr(self, name))
+        row.validate()
+        changed = {name for name in chosen if getattr(row, name) != before[name]}
+        if not changed:
+            return changed
+        transitions.check_transition(status, row.status)
+        transitions.check_change(status, changed)
+        now = timezone.now()
+        if row.status == RUNNING and row.started_at is None:
+            row.started_at = now
+            changed.add("started_at")
+        if row.status in FINAL and status not in FINAL:
+            row.finished_at = now
+            row.progress = 100 if row.status == COMPLETED else row.progress
+            changed |= {"finished_at", "progress"}
+        if not changed <= PRIVATE:
+            row.version += 1
+            row.updated_at = now
+            changed |= {"version", "updated_at"}
+        return changed

@@ -1,0 +1,109 @@
+"""The rules a task's row lives by: legal transitions, what final means, and clean values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+
+from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING, STATUSES
+from realtime.exceptions import IllegalTransition, InvalidValue
+
+LEGAL: dict[str, frozenset[str]] = {
+    PENDING: frozenset({RUNNING, FAILED, CANCELLED}),
+    RUNNING: FINAL,
+    COMPLETED: frozenset(),
+    FAILED: frozenset(),
+    CANCELLED: frozenset(),
+}
+
+#: What may still change when the work is over: to whom it belongs, and what it is called.
+OPEN_WHEN_FINAL = frozenset({"owner_id", "name", "updated_at", "traceback", "lease_expires_at"})
+
+_BIGGEST = 2**63 - 1
+
+
+def check_transition(before: str, after: str) -> None:
+    """Raise ``IllegalTransition`` unless a task may go from ``before`` to ``after``."""
+    if after != before and after not in LEGAL[before]:
+        raise IllegalTransition(message=f"A {before} task cannot become {after}.")
+
+
+def check_change(status: str, changed: set[str]) -> None:
+    """Raise ``IllegalTransition`` when a task with this final ``status`` may not change so."""
+    frozen = changed - OPEN_WHEN_FINAL
+    if status in FINAL and frozen:
+        raise IllegalTransition(
+            message=f"A {status} task is final; {', '.join(sorted(frozen))} cannot change."
+        )
+
+
+def clean_text(value: object) -> str:
+    """Return text that every database and every client can hold: no NUL, no lone surrogate."""
+    return str(value).replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def clean_json(value: Any) -> Any:
+    """Return ``value`` as plain JSON values; dates and decimals become text.
+
+    Raises ``InvalidValue`` for what JSON cannot hold, such as NaN or an object of an unknown class.
+    """
+    if value is None:
+        return None
+    try:
+        text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidValue(message=f"The result cannot be stored as JSON: {error}") from error
+    # Escapes are how json.dumps writes the two things that clean_text is about.
+    return _clean_tree(json.loads(text)) if "\\u0000" in text or "\\ud" in text else json.loads(text)
+
+
+def _clean_tree(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean_text(value)
+    if isinstance(value, list):
+        return [_clean_tree(item) for item in value]
+    if isinstance(value, dict):
+        return {clean_text(key): _clean_tree(item) for key, item in value.items()}
+    return value
+
+
+def clean_progress(value: float) -> int:
+    """Return progress as a whole percent, rounded down; raise ``InvalidValue`` outside 0-100."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 100:
+        raise InvalidValue(message=f"progress is a number from 0 to 100, not {value!r}.")
+    return int(value)
+
+
+def clean_count(name: str, value: int | None) -> int | None:
+    """Return a count of things; raise ``InvalidValue`` unless it is a whole number from 0."""
+    if value is None and name == "total":
+        return None
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _BIGGEST:
+        raise InvalidValue(message=f"{name} is a whole number from 0 to {_BIGGEST}, not {value!r}.")
+    return value
+
+
+def clean_status(value: str) -> str:
+    """Return a status; raise ``InvalidValue`` for a word that is none."""
+    if value not in STATUSES:
+        raise InvalidValue(message=f"status is one of {', '.join(STATUSES)}, not {value!r}.")
+    return str(value)
+
+
+def clean_value(name: str, value: Any) -> Any:
+    """Return a value for ``QuerySet.update``; expressions are left to the database."""
+    if name == "result":
+        return value if hasattr(value, "resolve_expression") else clean_json(value)
+    return clean_text(value) if isinstance(value, str) else value
+
+
+def percent(done: int, total: int | None) -> int | None:
+    """Return how much of ``total`` is done, 0-100 rounded down, or None when nobody can know.
+
+    Nothing of nothing is not known either: only the task's completion makes it 100.
+    """
+    if not total:
+        return None
+    return min(100, done * 100 // total)

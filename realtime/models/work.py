@@ -1,0 +1,169 @@
+"""The work API of a task: what a worker calls while it works, and others to ask it to stop."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from asgiref.sync import sync_to_async
+from django.db import connections, router, transaction
+from django.utils import timezone
+
+from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING
+from realtime.exceptions import IllegalTransition, RealtimeError, TaskCancelled
+from realtime.models import transitions
+from realtime.models.queryset import lock_rows
+from realtime.models.throttle import Throttle
+
+if TYPE_CHECKING:
+    from realtime.models.task import Task
+
+
+class Work:
+    """Mixed into ``Task``: ``start``, ``report``, ``complete``, ``fail``, ``cancel``, and async twins."""
+
+    _throttle: Throttle | None = None
+    #: This instance is its worker's: it started the task, or was told that the task was cancelled.
+    _working = False
+
+    def start(self: Task) -> None:  # type: ignore[misc]
+        """Begin to work. Raises ``IllegalTransition`` unless the task is pending."""
+
+        def decide(row: Task) -> dict[str, Any]:
+            if row.status != PENDING:
+                raise IllegalTransition(message=f"A {row.status} task cannot be started.")
+            return {"status": RUNNING}
+
+        self._change(decide)
+        self._working = True
+
+    def report(
+        self: Task,  # type: ignore[misc]
+        progress: float | None = None,
+        *,
+        done: int | None = None,
+        total: int | None = None,
+        phase: str | None = None,
+        message: str | None = None,
+    ) -> None:
+        """Tell how far the work is: percent, or ``done`` of ``total``; and a phase and a message.
+
+        Writes at most once per ``PROGRESS_INTERVAL`` and never loses the last value: a later report,
+        a timer or the terminal change carries it. Raises ``InvalidValue`` at once for a bad value;
+        when it writes, ``TaskCancelled`` if somebody asked for that, and ``IllegalTransition`` unless
+        the task is running.
+        """
+        values: dict[str, Any] = {}
+        if total is not None:
+            values["total"] = transitions.clean_count("total", total)
+        if done is not None:
+            values["done"] = transitions.clean_count("done", done)
+        if phase is not None:
+            values["phase"] = transitions.clean_text(phase)[:255]
+        if message is not None:
+            values["message"] = transitions.clean_text(message)
+        if progress is not None:
+            values["progress"] = transitions.clean_progress(progress)
+        if self._throttle is None:
+            self._throttle = Throttle(self)
+        self._throttle.offer(values)
+
+    def complete(self: Task, result: Any = None) -> None:  # type: ignore[misc]
+        """Finish with success; ``result`` is any JSON value."""
+        self._finish(status=COMPLETED, result=result)
+
+    def fail(self: Task, error: object = "", traceback: str = "") -> None:  # type: ignore[misc]
+        """Finish without success. ``error`` is shown to the owner, ``traceback`` to staff only."""
+        self._finish(status=FAILED, error=str(error), traceback=traceback)
+
+    def cancel(self: Task) -> None:  # type: ignore[misc]
+        """Ask the task to stop, or, in its worker once it was asked, say that it has stopped.
+
+        A pending task becomes ``cancelled`` at once. A running one gets ``cancel_requested_at`` and its
+        worker's next written report raises ``TaskCancelled``; asking twice changes nothing. Raises
+        ``IllegalTransition`` when the task is finished otherwise.
+        """
+
+        def decide(row: Task) -> dict[str, Any]:
+            if row.status == CANCELLED:
+                return {}
+            if row.status in FINAL:
+                raise IllegalTransition(message=f"A {row.status} task cannot be cancelled.")
+            if row.status == PENDING or (row.cancel_requested_at and self._working):
+                return {"status": CANCELLED}
+            return {} if row.cancel_requested_at else {"cancel_requested_at": timezone.now()}
+
+        self._change(decide)
+
+    def _finish(self: Task, **values: Any) -> None:  # type: ignore[misc]
+        def decide(row: Task) -> dict[str, Any]:
+            if row.status in FINAL:
+                raise IllegalTransition(message=f"A {row.status} task cannot become {values['status']}.")
+            return values
+
+        self._change(decide)
+
+    def write_report(self: Task, values: dict[str, Any]) -> None:  # type: ignore[misc]
+        """Write reported values now. For :class:`~realtime.models.throttle.Throttle`."""
+
+        def decide(row: Task) -> dict[str, Any]:
+            if row.status == CANCELLED or (row.cancel_requested_at and row.status == RUNNING):
+                self._working = True
+                raise TaskCancelled
+            if row.status != RUNNING:
+                raise IllegalTransition(message=f"A {row.status} task cannot report.")
+            return values
+
+        self._write(decide)
+
+    def _change(self: Task, decide: Callable[[Task], dict[str, Any]]) -> None:  # type: ignore[misc]
+        """Write what ``decide`` makes of the locked row, with the last reported values."""
+        if self._throttle is None:
+            self._write(decide)
+            return
+        # A report of the timer's that is under way ends first.
+        with self._throttle.settled() as unwritten:
+            self._write(lambda row: {**unwritten, **decide(row)})
+
+    def _write(self: Task, decide: Callable[[Task], dict[str, Any]]) -> None:  # type: ignore[misc]
+        model = type(self)
+        using = router.db_for_write(model, instance=self)
+        alone = not connections[using].in_atomic_block
+        with transaction.atomic(using=using):
+            rows = lock_rows(model, [self.pk], using)
+            if not rows:
+                raise model.DoesNotExist(f"Task {self.pk} is gone.")
+            row = rows[0]
+            values = decide(row)
+            if "progress" not in values and ("done" in values or "total" in values):
+                share = transitions.percent(values.get("done", row.done), values.get("total", row.total))
+                values = values if share is None else {**values, "progress": share}
+            kept = {name: getattr(self, name) for name in values}
+            try:
+                for name, value in values.items():
+                    setattr(self, name, value)
+                self.save_onto(row, set(values), using=using, alone=alone)
+            except RealtimeError:
+                for name, value in kept.items():
+                    setattr(self, name, value)
+                raise
+
+    async def astart(self) -> None:
+        """Do what :meth:`start` does, from async code."""
+        await sync_to_async(self.start)()
+
+    async def areport(self, progress: float | None = None, **values: Any) -> None:
+        """Do what :meth:`report` does, from async code."""
+        await sync_to_async(self.report)(progress, **values)
+
+    async def acomplete(self, result: Any = None) -> None:
+        """Do what :meth:`complete` does, from async code."""
+        await sync_to_async(self.complete)(result)
+
+    async def afail(self, error: object = "", traceback: str = "") -> None:
+        """Do what :meth:`fail` does, from async code."""
+        await sync_to_async(self.fail)(error, traceback)
+
+    async def acancel(self) -> None:
+        """Do what :meth:`cancel` does, from async code."""
+        await sync_to_async(self.cancel)()

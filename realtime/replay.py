@@ -1,0 +1,77 @@
+"""Reading the log for a client or a hub: pages of events, counted and filtered by key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from django.db.models import Q
+
+from realtime import log
+from realtime.events import BROADCAST_KINDS, TASK_KINDS, LogEvent, Viewer
+from realtime.models.log import Event
+from realtime.topics import BROADCASTS, TASKS
+
+#: Events a client's page holds at most.
+PAGE = 500
+
+
+class Page(NamedTuple):
+    """Matching events after a cursor, and how far the log has been read: all up to ``upto``."""
+
+    events: list[LogEvent]
+    upto: int
+    floor: int
+    #: The end of the log before the page was read.
+    head: int
+    #: Matching events there are in all, counted up to one more than the limit asked for; else 0.
+    missed: int
+
+
+def read(after: int, upto: int, limit: int, using: str | None = None) -> list[LogEvent]:
+    """Return all events with ``after < position <= upto``, in order, at most ``limit``."""
+    rows = Event.objects.using(using or log.database()).filter(position__gt=after, position__lte=upto)
+    return [row.as_log_event() for row in rows.order_by("position")[:limit]]
+
+
+def matching(keys: Iterable[str]) -> Q:
+    """Return the filter for the events that match one of ``keys``."""
+    condition, task_ids = Q(pk__in=()), []
+    for key in keys:
+        kind, _, value = key.partition(":")
+        if kind == "task":
+            task_ids.append(value)
+        elif kind == "mine":
+            condition |= Q(kind__in=TASK_KINDS) & (Q(owner=value) | Q(previous_owner=value))
+        elif kind == TASKS:
+            condition |= Q(kind__in=TASK_KINDS)
+        elif kind == BROADCASTS:
+            condition |= Q(kind__in=BROADCAST_KINDS)
+    return condition | Q(kind__in=TASK_KINDS, task_id__in=task_ids) if task_ids else condition
+
+
+def visible(viewer: Viewer) -> Q:
+    """Return the filter for the events that :meth:`Viewer.sees`."""
+    if viewer.view_all:
+        return Q()
+    mine = Q(owner=viewer.user_id) | Q(previous_owner=viewer.user_id)
+    return (Q(kind__in=TASK_KINDS) & mine) | Q(kind__in=BROADCAST_KINDS)
+
+
+def page(after: int, keys: tuple[str, ...], viewer: Viewer, count: int, using: str | None = None) -> Page:
+    """Read one page for a client: the head before it, the floor after it.
+
+    ``count``, unless 0, asks to count what was missed, up to one more than it. A floor above ``after``
+    means that pruning has overtaken the reader, whatever the page holds.
+    """
+    using = using or log.database()
+    head = log.read_head(using) or log.start(using)
+    rows = Event.objects.using(using).filter(
+        matching(keys) & visible(viewer), position__gt=after, position__lte=head.position
+    )
+    missed = len(rows.order_by().values_list("pk")[: count + 1]) if count else 0
+    events = [row.as_log_event() for row in rows.order_by("position")[:PAGE]]
+    upto = events[-1].position if len(events) == PAGE else head.position
+    ends = log.read_head(using)
+    floor = ends.floor if ends else head.floor
+    return Page(events, max(upto, after), floor, head.position, missed)

@@ -1,0 +1,88 @@
+"""Receivers that turn what Django tells into events: deletions, fixtures, and rights that change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.dispatch import receiver
+from django.utils import timezone
+
+from realtime import log
+from realtime.events import TASK_DELETED, USER_CHANGED
+from realtime.models import Event, Task
+from realtime.models.public import owner_text, update_event
+from realtime.models.queryset import lock_rows
+
+User = get_user_model()
+
+
+@receiver(pre_delete, sender=Task)
+def lock_before_delete(instance: Task, using: str, **kwargs: Any) -> None:
+    """Lock the row, so that the event tells of the row as it was and nothing comes between."""
+    rows = lock_rows(Task, [instance.pk], using)
+    instance._last_row = rows[0] if rows else None
+
+
+@receiver(post_delete, sender=Task)
+def record_delete(instance: Task, using: str, **kwargs: Any) -> None:
+    """Append the event of a deletion, also of one that cascades from the owner's."""
+    row = getattr(instance, "_last_row", None)
+    if row is None:
+        return
+    log.append(
+        [
+            Event(
+                kind=TASK_DELETED,
+                task_id=str(row.pk),
+                owner=owner_text(row),
+                version=row.version + 1,
+                created_at=timezone.now(),
+            )
+        ],
+        using=using,
+    )
+
+
+@receiver(post_save, sender=Task)
+def record_fixture(instance: Task, raw: bool, using: str, **kwargs: Any) -> None:
+    """Append the event of a row that ``loaddata`` wrote past ``Task.save``."""
+    if raw:
+        log.append([update_event(instance)], using=using)
+
+
+def rights_changed(user_id: str, using: str) -> None:
+    """Append the internal event that a user's rights may have changed; "" is anybody's."""
+    # The log may live in another database than the users: then there is no common transaction.
+    alias = using if using == log.database() else log.database()
+    log.append([Event(kind=USER_CHANGED, owner=user_id, created_at=timezone.now())], using=alias)
+
+
+@receiver(post_save, sender=User)
+def user_saved(
+    instance: Any, created: bool, raw: bool, update_fields: Any, using: str, **kwargs: Any
+) -> None:
+    """A user who logs in changes no right; any other save may."""
+    if not created and not raw and set(update_fields or ()) != {"last_login"}:
+        rights_changed(str(instance.pk), using)
+
+
+@receiver(post_delete, sender=User)
+def user_deleted(instance: Any, using: str, **kwargs: Any) -> None:
+    """A deleted user may see nothing any more."""
+    rights_changed(str(instance.pk), using)
+
+
+def members_changed(instance: Any, action: str, reverse: bool, using: str, **kwargs: Any) -> None:
+    """Groups or permissions were given or taken; from the other side it may be anybody's."""
+    if action in ("post_add", "post_remove", "post_clear"):
+        of_one_user = not reverse and isinstance(instance, User)
+        rights_changed(str(instance.pk) if of_one_user else "", using)
+
+
+for _relation in ("groups", "user_permissions"):
+    if hasattr(User, _relation):
+        m2m_changed.connect(members_changed, sender=getattr(User, _relation).through)
+m2m_changed.connect(members_changed, sender=Group.permissions.through)
