@@ -1,0 +1,271 @@
+"""What a stream does when its client asks: subscribe, resume, unsubscribe, ping, status."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Coroutine
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from msgspec import UNSET
+
+from realtime import auth
+from realtime.conf import conf
+from realtime.events import FINAL, TASK_KINDS, Viewer, now
+from realtime.exceptions import (
+    FORBIDDEN,
+    LATE_RESUME,
+    NOT_FOUND,
+    TOO_MANY_PENDING,
+    TOO_MANY_SUBSCRIPTIONS,
+    UNAVAILABLE,
+    WRONG_USER,
+    Problem,
+    ProtocolError,
+    Refused,
+)
+from realtime.protocol import client, server
+from realtime.snapshots import Snapshot, States
+from realtime.topics import BROADCASTS, TASKS, Subscriptions
+
+if TYPE_CHECKING:
+    from realtime.stream import Stream
+
+#: Messages of one client that may wait to be served.
+PENDING_LIMIT = 64
+#: How often a snapshot is read again that a very slow database made too old for the hub's ring.
+SNAPSHOT_ATTEMPTS = 5
+
+
+class Commands:
+    """Serves one stream's client. One look-up is under way at a time; pings never wait for it."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.stream = stream
+        self._instant: deque[client.Ping | client.Status] = deque()
+        self._ordered: deque[client.Subscribe | client.Unsubscribe | client.Authenticate] = deque()
+        self._serving: client.Subscribe | None = None
+        self._wanted = Subscriptions()
+        self._lookup: asyncio.Task[Any] | None = None
+        self._then: Callable[[Any], None] = lambda found: None
+        self._attempts = 0
+
+    def post(self, message: client.ClientMessage) -> None:
+        """Take a message, to be served by the stream's own loop.
+
+        Raises ``ProtocolError`` when too many wait already.
+        """
+        if len(self._instant) + len(self._ordered) >= PENDING_LIMIT:
+            raise ProtocolError(TOO_MANY_PENDING, request_id=message.request_id)
+        if isinstance(message, client.Ping | client.Status):
+            self._instant.append(message)
+        elif isinstance(message, client.Pong):
+            self.stream.answered(message)
+        else:
+            self._ordered.append(message)
+        self.stream.subscriber.wake()
+
+    def close(self) -> None:
+        """End the look-up under way."""
+        if self._lookup is not None:
+            self._lookup.cancel()
+
+    async def serve(self) -> None:
+        """Answer what can be answered now."""
+        while self._instant:
+            self._answer(self._instant.popleft())
+        if self._lookup is not None:
+            if not self._lookup.done() or not self.stream.caught_up:
+                return
+            self._finish(self._lookup, self._then)
+        while self._ordered and self._lookup is None and self.stream.caught_up:
+            message = self._ordered.popleft()
+            try:
+                self._begin(message)
+            except ProtocolError as error:
+                self.stream.error(error.problem, error.message, message.request_id)
+
+    def _answer(self, message: client.Ping | client.Status) -> None:
+        stream = self.stream
+        if isinstance(message, client.Ping):
+            stream.advance()
+            stream.write(
+                server.Pong(timestamp=now(), id=stream.id, t=message.t, request_id=message.request_id)
+            )
+        else:
+            stream.write(stream.status(message.request_id))
+
+    def _begin(self, message: client.Subscribe | client.Unsubscribe | client.Authenticate) -> None:
+        if isinstance(message, client.Authenticate):
+            self._serving = None
+            self._look(auth.verified(message.token), partial(self._renew, message))
+            return
+        wanted = message.subscriptions()
+        if isinstance(message, client.Unsubscribe):
+            self._unsubscribe(message, wanted)
+            return
+        both = self.stream.subscriptions.copy()
+        both.add(wanted)
+        if len(both) > conf.MAX_SUBSCRIPTIONS:
+            raise ProtocolError(
+                TOO_MANY_SUBSCRIPTIONS,
+                f"At most {conf.MAX_SUBSCRIPTIONS} subscriptions per connection.",
+            )
+        if message.after is not None:
+            self._resume(message, message.after, wanted)
+            return
+        if TASKS in wanted.topics and not self.stream.viewer.view_all:
+            del wanted.topics[TASKS]
+            self.stream.error(FORBIDDEN, None, message.request_id, topic=TASKS)
+            if not wanted:
+                return
+        self._fresh(message, wanted)
+
+    # -- fresh --------------------------------------------------------------------------------
+
+    def _fresh(self, message: client.Subscribe | None, wanted: Subscriptions) -> None:
+        """Begin to read the snapshot; other subscriptions go on meanwhile."""
+        self._serving, self._wanted, self._attempts = message, wanted, 0
+        self._look(self.stream.hub.reader.snapshot(wanted, self.stream.viewer), self._finish_fresh)
+
+    def _look(self, reading: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
+        self._then = then
+        self._lookup = asyncio.get_running_loop().create_task(reading)
+        self._lookup.add_done_callback(lambda _: self.stream.subscriber.wake())
+
+    def _finish(self, lookup: asyncio.Task[Any], then: Callable[[Any], None]) -> None:
+        self._lookup, message = None, self._serving
+        failure = lookup.exception()
+        if failure is None:
+            then(lookup.result())
+        elif self.stream.resuming or self.stream.was_reset:
+            # There is no state to stay in: the client comes back with its cursor.
+            raise Refused(UNAVAILABLE) from failure
+        else:
+            self.stream.error(UNAVAILABLE, None, message.request_id if message else None)
+
+    def _renew(self, message: client.Authenticate, viewer: Viewer | Refused) -> None:
+        if isinstance(viewer, Refused):
+            self.stream.error(viewer.problem, viewer.message, message.request_id)
+        elif viewer.user_id != self.stream.viewer.user_id:
+            self.stream.error(WRONG_USER, None, message.request_id)
+        else:
+            self.stream.renew(viewer, message.request_id)
+
+    def _finish_fresh(self, snapshot: Snapshot) -> None:
+        """Add the subscriptions at the cursor, then tell the snapshot, then ``subscribed``."""
+        stream, wanted, message = self.stream, self._wanted, self._serving
+        stream.advance()
+        keys = wanted.keys(stream.viewer)
+        # While it was read the cursor went on; what it passed of these keys is not sent any more.
+        passed = stream.hub.ring.after(snapshot.position, keys)
+        if passed is None and snapshot.position < stream.cursor:
+            self._attempts += 1
+            if self._attempts > SNAPSHOT_ATTEMPTS:
+                raise Refused(UNAVAILABLE)
+            self._look(stream.hub.reader.snapshot(wanted, stream.viewer), self._finish_fresh)
+            return
+        snapshot.apply(
+            [
+                d.event
+                for d in passed or ()
+                if d.position <= stream.cursor and d.event.kind in TASK_KINDS and stream.viewer.sees(d.event)
+            ],
+            stream.viewer,
+        )
+        request_id = message.request_id if message else None
+        for task_id in [t for t in wanted.task_ids if t not in snapshot.rows]:
+            del wanted.task_ids[task_id]
+            stream.error(NOT_FOUND, None, request_id, task_id=task_id)
+        if not wanted and message is not None:
+            stream.end_if_done()
+            return
+        stream.add(wanted)
+        for data in snapshot.rows.values():
+            stream.write_row(data)
+        stream.acknowledge(wanted, message, truncated=snapshot.truncated if wanted.topics else UNSET)
+        for task_id, data in snapshot.rows.items():
+            if data["status"] in FINAL and task_id in stream.subscriptions.task_ids:
+                stream.done(task_id)
+        stream.end_if_done()
+
+    # -- resume -------------------------------------------------------------------------------
+
+    def _resume(self, message: client.Subscribe, after: int | str, wanted: Subscriptions) -> None:
+        if self.stream.acknowledged or self.stream.subscriptions:
+            raise ProtocolError(LATE_RESUME)
+        self._serving, self._wanted = message, wanted
+        self.stream.resume(client.parse_cursor(after), wanted)
+        if self.stream.resuming:
+            self._look(self.stream.hub.reader.states(wanted.task_ids), self._finish_resume)
+
+    def _finish_resume(self, states: States) -> None:
+        """The missed events have been sent: say what is watched no longer, then ``subscribed``."""
+        stream, message = self.stream, self._serving
+        gone = Subscriptions(
+            t
+            for t in stream.subscriptions.task_ids
+            if (state := states.tasks.get(t)) is None
+            or not (stream.viewer.view_all or state.owner == stream.viewer.user_id)
+        )
+        if gone:
+            stream.drop(gone, reason=NOT_FOUND.code)
+        if TASKS in stream.subscriptions.topics and not stream.viewer.view_all:
+            stream.drop(Subscriptions((), [TASKS]), reason=FORBIDDEN.code)
+        stream.acknowledge(stream.subscriptions, message, recovered=True)
+        for task_id in list(stream.subscriptions.task_ids):
+            state = states.tasks[task_id]
+            if state.final and not state.pending and state.last <= stream.cursor:
+                stream.done(task_id)
+        stream.end_if_done()
+
+    def reset(self, answered: bool) -> None:
+        """Subscribe everything afresh; a subscribe that was under way comes after it.
+
+        ``answered`` says that the connection's resume, if there was one, has had its ``subscribed``.
+        """
+        message, waits = self._serving, False
+        if self._lookup is not None:
+            self._lookup.cancel()
+            self._lookup = None
+            if message is not None and message.after is None:
+                self._ordered.appendleft(message)
+                waits = True
+        wanted = self.stream.subscriptions.copy()
+        self.stream.forget(wanted)
+        if wanted or not waits:
+            resumed = message is not None and message.after is not None and not answered
+            self._fresh(message if resumed else None, wanted)
+
+    # -- unsubscribe --------------------------------------------------------------------------
+
+    def _unsubscribe(self, message: client.Unsubscribe, wanted: Subscriptions) -> None:
+        if BROADCASTS in wanted.topics:
+            raise ProtocolError(message="Every connection receives broadcasts.")
+        self.stream.drop(wanted, message=message)
+
+
+def one_of(message: client.Subscribe | client.Unsubscribe | None) -> dict[str, Any]:
+    """Return ``task_id`` or ``topic`` when a message asked for just one thing."""
+    if message is None:
+        return {}
+    wanted = message.subscriptions()
+    if len(wanted) != 1:
+        return {}
+    if wanted.task_ids:
+        return {"task_id": next(iter(wanted.task_ids))}
+    return {"topic": next(iter(wanted.topics))}
+
+
+def problem_frame(
+    problem: Problem, message: str | None, request_id: client.RequestId, **about: str
+) -> server.Error:
+    """Return the ``error`` frame for a problem."""
+    return server.Error(
+        timestamp=now(),
+        code=problem.code,
+        message=message or problem.message,
+        request_id=request_id,
+        **about,
+    )

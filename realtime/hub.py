@@ -1,0 +1,294 @@
+"""The hub: one per process, it follows the log and hands each event to the clients it concerns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from realtime import database, layer, log, publisher, replay
+from realtime.conf import conf
+from realtime.events import LogEvent
+from realtime.protocol.delivery import Delivery
+from realtime.reader import Reader
+from realtime.ring import Ring
+from realtime.subscriber import Subscriber
+
+logger = logging.getLogger("realtime.hub")
+
+#: Seconds an event that came too early waits for the one before it; then the log is read.
+HOLE_GRACE = 0.01
+#: Early events that are kept; more mean that the log must be read anyway.
+EARLY_LIMIT = 1000
+#: Events read from the log at a time.
+PAGE = 500
+
+
+class Hub:
+    """Follows the log from ``position`` on: dispatches the next event, drops repeats, fills holes."""
+
+    def __init__(self, channel_layer: Any = None, using: str | None = None) -> None:
+        self.using = using
+        self.reader = Reader(using)
+        self.position = 0
+        self.ring = Ring(conf.RING_EVENTS, conf.RING_BYTES)
+        self.subscribers: set[Subscriber] = set()
+        self.ready = asyncio.Event()
+        #: Called with every internal event, in the log's order.
+        self.on_internal: Callable[[LogEvent], None] = lambda event: None
+        #: Called once per check, on the loop, for whoever keeps house beside the hub.
+        self.on_check: Callable[[], Awaitable[None]] | None = None
+        self._index: dict[str, set[Subscriber]] = {}
+        self._early: dict[int, LogEvent] = {}
+        self._layer = channel_layer
+        self._ear = layer.Ear(self.hear, channel_layer)
+        self._checking = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._hole: asyncio.TimerHandle | None = None
+        self._failing = False
+
+    # -- life ---------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Join the group, then read the head: an event in between is heard, not missed."""
+        self._spawn(self._ear.listen())
+        self._spawn(self._ear.stay())
+        await self._ear.tried.wait()
+        head = await database.run(log.start, self.using)
+        await self._remember(head)
+        self._spawn(self._follow())
+        self.ready.set()
+        self._use_early()
+
+    async def _remember(self, head: log.Head) -> None:
+        """Fill the ring with the end of the log, so that a deploy costs no query per client."""
+        start = max(head.floor, head.position - conf.RING_EVENTS)
+        self.ring.restart(start)
+        self.position = start
+        while self.position < head.position:
+            events = await database.run(replay.read, self.position, head.position, PAGE, self.using)
+            if not events or events[0].position != self.position + 1:
+                # Pruned or damaged meanwhile: begin at the head, and let the next check look at it.
+                self._jump(head.position)
+                return
+            for event in events:
+                self._dispatch(event)
+
+    async def stop(self) -> None:
+        """End the hub's tasks. Clients are told nothing; theirs is the drain's business."""
+        if self._hole is not None:
+            self._hole.cancel()
+        tasks = [*self._tasks]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _spawn(self, work: Any) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            logger.error("A task of the hub ended.", exc_info=error)
+
+    # -- clients ------------------------------------------------------------------------------
+
+    def attach(self, subscriber: Subscriber) -> None:
+        """Know a client; it is offered the events of the keys it subscribes to."""
+        self.subscribers.add(subscriber)
+
+    def detach(self, subscriber: Subscriber) -> None:
+        """Forget a client and all its subscriptions; safe to call twice."""
+        self.unsubscribe(subscriber, list(subscriber.keys))
+        self.subscribers.discard(subscriber)
+
+    def subscribe(self, subscriber: Subscriber, keys: Iterable[str]) -> None:
+        """Offer the client the events of ``keys`` from now on."""
+        for key in keys:
+            self._index.setdefault(key, set()).add(subscriber)
+            subscriber.keys.add(key)
+
+    def unsubscribe(self, subscriber: Subscriber, keys: Iterable[str]) -> None:
+        """Offer the client the events of ``keys`` no longer."""
+        for key in keys:
+            subscriber.keys.discard(key)
+            members = self._index.get(key)
+            if members is not None:
+                members.discard(subscriber)
+                if not members:
+                    del self._index[key]
+
+    # -- events in ----------------------------------------------------------------------------
+
+    def hear(self, message: dict[str, Any]) -> None:
+        """Take a message of the layer, which may be lost, repeated, late or not ours at all."""
+        try:
+            events, head = layer.decode(message)
+        except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+            logger.warning("A message of the channel layer was not understood.", exc_info=True)
+            return
+        self.receive(events)
+        if head > self.position:
+            self._expect()
+
+    def receive(self, events: Iterable[LogEvent]) -> None:
+        """Dispatch what comes next; keep what comes early, and read the log if the gap stays."""
+        for event in events:
+            if event.position == self.position + 1 and self.ready.is_set():
+                self._dispatch(event)
+            elif event.position > self.position and len(self._early) < EARLY_LIMIT:
+                self._early[event.position] = event
+        if self._early and self.ready.is_set():
+            self._use_early()
+
+    def _use_early(self) -> None:
+        while (event := self._early.pop(self.position + 1, None)) is not None:
+            self._dispatch(event)
+        self._early = {p: e for p, e in self._early.items() if p > self.position}
+        if self._early:
+            self._expect()
+
+    def _expect(self) -> None:
+        """Something is missing: give it a moment to arrive, then read the log."""
+        if self._hole is None:
+            self._hole = asyncio.get_running_loop().call_later(HOLE_GRACE, self._look)
+
+    def _look(self) -> None:
+        self._hole = None
+        if not self._checking.locked():
+            self._spawn(self._check_quietly())
+
+    def _dispatch(self, event: LogEvent) -> None:
+        """Advance by one event and offer it to everybody it concerns."""
+        delivery = Delivery(event)
+        self.position = event.position
+        self.ring.push(delivery)
+        index = self._index
+        concerned = [members for key in delivery.keys if (members := index.get(key))]
+        if concerned:
+            everybody = concerned[0] if len(concerned) == 1 else set().union(*concerned)
+            for subscriber in everybody:
+                if subscriber.viewer.sees(event):
+                    subscriber.offer(delivery)
+        elif not delivery.keys:
+            self.on_internal(event)
+
+    # -- the log ------------------------------------------------------------------------------
+
+    async def _follow(self) -> None:
+        """Compare with the log for ever: a lost message costs at most one interval."""
+        while True:
+            await asyncio.sleep(conf.LOG_CHECK_INTERVAL)
+            await self._check_quietly()
+            self._end_stuck()
+            try:
+                if self.on_check is not None:
+                    await self.on_check()
+            except Exception:
+                logger.exception("The hub's housekeeping failed; it is tried again.")
+
+    async def _check_quietly(self) -> None:
+        try:
+            await self.check()
+            self._failing = False
+        except Exception as error:
+            # Whatever it is, the next interval tries again; said once per outage.
+            if not self._failing:
+                logger.warning("The event log cannot be read: %r", error)
+            self._failing = True
+
+    async def check(self) -> None:
+        """Bring the hub up to the log's head, position orphans, and mend a damaged log.
+
+        Raises ``DatabaseError`` or ``TimeoutError`` when the log cannot be read.
+        """
+        async with self._checking:
+            orphans = await database.run(_sequence_orphans, self.using)
+            # What others publish while we read may carry us past the head we read.
+            mine, early = self.position, set(self._early)
+            head = await database.run(log.read_head, self.using)
+            if head is None or head.position < mine:
+                head = await database.run(log.rebase, lambda found: found.position < mine, self.using)
+            if head.floor > self.position:
+                self._jump(head.floor)
+            await self._fill(head)
+            # An event beyond the head, though published before we read it, is of another log.
+            for position in early:
+                if position > head.position:
+                    self._early.pop(position, None)
+        if orphans:
+            self._spawn(self._ring_for(orphans))
+
+    async def _fill(self, head: log.Head) -> None:
+        while self.position < head.position:
+            mine = self.position
+            events = await database.run(replay.read, mine, head.position, PAGE, self.using)
+            if events and events[0].position == mine + 1:
+                self.receive(events)
+                continue
+            if self.position > mine:
+                continue
+            head = await database.run(log.rebase, lambda found, at=mine: found.floor <= at, self.using)
+            self._jump(head.floor)
+
+    def _jump(self, position: int) -> None:
+        """Go on at ``position``, over events that are gone: everybody must ask the log."""
+        self.position = position
+        self._early.clear()
+        self.ring.restart(position)
+        for subscriber in self.subscribers:
+            subscriber.fall_behind()
+
+    async def _ring_for(self, events: list[LogEvent]) -> None:
+        """Tell the other processes about orphans, which nobody has published."""
+        try:
+            await layer.send(events, self._layer)
+        except Exception:
+            logger.debug("Orphans were not rung for.", exc_info=True)
+
+    def _end_stuck(self) -> None:
+        """End the clients whose transport has been writing for longer than ``SEND_TIMEOUT``."""
+        now = asyncio.get_running_loop().time()
+        for subscriber in [*self.subscribers]:
+            since = subscriber.busy_since
+            if since is not None and now - since > conf.SEND_TIMEOUT and subscriber.on_stuck:
+                subscriber.on_stuck()
+
+
+def _sequence_orphans(using: str | None) -> list[LogEvent]:
+    """Position what a dead process left; ask first, or every hub would take SQLite's write lock."""
+    return log.sequence(using=using, publish=False) if log.has_pending(using) else []
+
+
+_hub: Hub | None = None
+_started: asyncio.Task[None] | None = None
+
+
+async def current() -> Hub:
+    """Return this process's hub, started; the first caller starts it on its loop.
+
+    Raises ``DatabaseError`` or ``TimeoutError`` when the log cannot be read at the start.
+    """
+    global _hub, _started
+    loop = asyncio.get_running_loop()
+    if _hub is None or _started is None or _started.get_loop() is not loop:
+        _hub = Hub()
+        publisher.settle_on(loop)
+        # A context of its own: the hub outlives the request that happened to start it.
+        _started = loop.create_task(_hub.start(), context=contextvars.Context())
+    hub, started = _hub, _started
+    try:
+        # Shielded: a client that gives up must not end the start for the others.
+        await asyncio.shield(started)
+    except BaseException:
+        if started.done() and _started is started:
+            _hub = _started = None
+            await hub.stop()
+        raise
+    return hub

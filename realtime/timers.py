@@ -1,0 +1,118 @@
+"""When a quiet stream speaks: heartbeats, comments, pings; and when it must end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from realtime import sse
+from realtime.events import now
+from realtime.protocol import server
+
+if TYPE_CHECKING:
+    from realtime.stream import Stream
+
+NEVER = float("inf")
+
+
+class Timers:
+    """One timer per stream, armed for what is due first and looked at only when it rings.
+
+    A delivery notes its time and touches no timer: re-arming one per message would cost more than the
+    message.
+    """
+
+    def __init__(
+        self,
+        *,
+        heartbeat: float = NEVER,
+        comment: float = NEVER,
+        ping: float = NEVER,
+        max_age: float = NEVER,
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        begin = self._loop.time()
+        self._heartbeat, self._comment, self._ping = heartbeat, comment, ping
+        self._last_event = self._last_heartbeat = self._last_comment = self._last_ping = begin
+        # Spread, so that the streams opened together after a deploy do not end together.
+        self._end = begin + max_age * random.uniform(0.9, 1)
+        self._handle: asyncio.TimerHandle | None = None
+        self._wake: Callable[[], None] = lambda: None
+        self._expires_at: float | None = None
+        self._answered = True
+
+    @property
+    def heartbeat_interval(self) -> float:
+        """Seconds after which a client that heard nothing may give this connection up."""
+        return min(self._heartbeat, self._ping)
+
+    def start(self, wake: Callable[[], None], expires_at: float | None) -> None:
+        """Call ``wake`` whenever something is due; ``expires_at`` is the credential's, in Unix time."""
+        self._wake = wake
+        self.expire_at(expires_at)
+
+    def stop(self) -> None:
+        """Ring no more."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def expire_at(self, moment: float | None) -> None:
+        """Ring when the credential ends, in Unix time; None is never."""
+        self._expires_at = moment
+        self._arm()
+
+    def sent_event(self) -> None:
+        """A task or broadcast event was sent: only these put the heartbeats off."""
+        self._last_event = self._loop.time()
+
+    def round_trip(self, t: object) -> float | None:
+        """Return the milliseconds since the ping that carried ``t``, or None if it is not the last."""
+        if t != self._last_ping or self._answered:
+            return None
+        self._answered = True
+        return (self._loop.time() - self._last_ping) * 1000
+
+    @staticmethod
+    def wall() -> float:
+        """Return the Unix time, in which credentials expire."""
+        return time.time()
+
+    def too_old(self) -> bool:
+        """Whether the stream has lived its time."""
+        return self._loop.time() >= self._end
+
+    def due(self, stream: Stream) -> Iterator[server.Frame | bytes]:
+        """Yield what must be sent now, and arm the timer for what comes next."""
+        if self._handle is not None and self._handle.when() > self._loop.time():
+            return
+        moment = self._loop.time()
+        if moment >= max(self._last_event, self._last_comment) + self._comment:
+            self._last_comment = moment
+            yield sse.COMMENT
+        if moment >= max(self._last_event, self._last_heartbeat) + self._heartbeat:
+            self._last_heartbeat = moment
+            stream.advance()
+            yield server.Heartbeat(timestamp=now(), id=stream.id, t=time.time())
+        if moment >= self._last_ping + self._ping:
+            self._last_ping, self._answered = moment, False
+            stream.advance()
+            yield server.Ping(timestamp=now(), id=stream.id, t=moment)
+        self._arm()
+
+    def _arm(self) -> None:
+        self.stop()
+        when = min(
+            max(self._last_event, self._last_comment) + self._comment,
+            max(self._last_event, self._last_heartbeat) + self._heartbeat,
+            self._last_ping + self._ping,
+            self._end,
+        )
+        if self._expires_at is not None:
+            when = min(when, self._loop.time() + max(0.0, self._expires_at - self.wall()))
+        if when < NEVER:
+            # Never in the past: a clock that steps must not make this spin.
+            self._handle = self._loop.call_at(max(when, self._loop.time() + 0.001), self._wake)

@@ -1,0 +1,142 @@
+"""The Server-Sent Events door (WHATWG HTML §9.2): one subscribe, whose words are the URL."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+
+from realtime import auth, hub
+from realtime.conf import conf
+from realtime.events import Viewer, now
+from realtime.exceptions import (
+    ASGI_REQUIRED,
+    FORBIDDEN,
+    INVALID_PARAMETER,
+    METHOD_NOT_ALLOWED,
+    NOT_FOUND,
+    TOO_MANY_SUBSCRIPTIONS,
+    UNAVAILABLE,
+    ProtocolError,
+    Refused,
+)
+from realtime.protocol import client, server
+from realtime.protocol.delivery import as_stream
+from realtime.stream import Stream
+from realtime.timers import Timers
+from realtime.topics import MINE, TASKS
+
+logger = logging.getLogger("realtime.sse")
+
+HEADERS = {
+    "Cache-Control": "no-cache, no-transform",
+    "X-Accel-Buffering": "no",
+    # GZipMiddleware would make each event a gzip member of its own; it leaves an encoded body alone.
+    "Content-Encoding": "identity",
+}
+
+
+async def events(request: HttpRequest) -> HttpResponseBase:
+    """Answer ``GET /events``: a stream of events, or JSON that says why there is none."""
+    try:
+        if request.method != "GET":
+            raise Refused(METHOD_NOT_ALLOWED)
+        scope = getattr(request, "scope", None)
+        if scope is None:
+            raise Refused(ASGI_REQUIRED)
+        viewer = await auth.authenticate(scope)
+        asked = _asked(request, viewer)
+        the_hub = await hub.current()
+        if await _is_over(the_hub, viewer, asked):
+            return HttpResponse(status=204)
+    except Refused as refused:
+        return problem_response(refused)
+    except Exception:
+        logger.exception("A stream could not be served.")
+        return problem_response(Refused(UNAVAILABLE))
+    return StreamingHttpResponse(
+        _body(the_hub, viewer, asked), content_type="text/event-stream", headers=HEADERS
+    )
+
+
+def problem_response(refused: Refused) -> JsonResponse:
+    """Return the one shape of an HTTP error: ``{code, message}``."""
+    problem = refused.problem
+    response = JsonResponse({"code": problem.code, "message": refused.message}, status=problem.status)
+    if problem.status == 401:
+        response["WWW-Authenticate"] = "Bearer"
+    if problem.status == 405:
+        response["Allow"] = "GET"
+    if problem.status in (429, 503):
+        response["Retry-After"] = "5"
+    response["Cache-Control"] = "no-store"
+    return response
+
+
+def _asked(request: HttpRequest, viewer: Viewer) -> client.Subscribe:
+    """Read the URL as a subscribe; the ``Last-Event-ID`` header wins over ``last_event_id``."""
+    after = request.headers.get("Last-Event-ID", request.GET.get("last_event_id"))
+    task_ids, topics = request.GET.getlist("task_id"), request.GET.getlist("topic")
+    asked = client.Subscribe(task_ids=task_ids, topics=topics or ([] if task_ids else [MINE]), after=after)
+    try:
+        wanted = asked.subscriptions()
+    except ProtocolError as error:
+        raise Refused(INVALID_PARAMETER, error.message) from None
+    if len(wanted) > conf.MAX_SUBSCRIPTIONS:
+        raise Refused(TOO_MANY_SUBSCRIPTIONS, f"At most {conf.MAX_SUBSCRIPTIONS} subscriptions per stream.")
+    if TASKS in wanted.topics and not viewer.view_all:
+        raise Refused(FORBIDDEN, "The topic tasks needs the permission realtime.view_task.")
+    return asked
+
+
+async def _is_over(the_hub: hub.Hub, viewer: Viewer, asked: client.Subscribe) -> bool:
+    """Tell whether a resume has nothing left to watch, which 204 says to an ``EventSource``.
+
+    Raises ``Refused`` when a fresh stream asks for a task that is unknown or not the viewer's.
+    """
+    wanted = asked.subscriptions()
+    if not wanted.task_ids:
+        return False
+    states = await the_hub.reader.states(wanted.task_ids)
+    seen = {
+        task_id: state
+        for task_id, state in states.tasks.items()
+        if viewer.view_all or state.owner == viewer.user_id
+    }
+    if asked.after is None:
+        if missing := [t for t in wanted.task_ids if t not in seen]:
+            raise Refused(NOT_FOUND, f"No such task: {missing[0]}")
+        return False
+    cursor = client.parse_cursor(asked.after)
+    if wanted.topics or cursor is None:
+        return False
+    if any(not state.final or state.pending or state.last > cursor for state in seen.values()):
+        return False
+    return await the_hub.reader.nothing_after(cursor, wanted.keys(viewer), viewer)
+
+
+async def _body(the_hub: hub.Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncIterator[bytes]:
+    timers = Timers(
+        heartbeat=conf.SSE_HEARTBEAT_INTERVAL,
+        comment=conf.SSE_COMMENT_INTERVAL,
+        max_age=conf.STREAM_MAX_AGE,
+    )
+    encode = as_stream(conf.SSE_RETRY_MS)
+    stream = Stream(the_hub, viewer, encode, timers, ends_with_tasks=not asked.subscriptions().topics)
+    subscriber, clock = stream.subscriber, asyncio.get_running_loop().time
+    sending: asyncio.Task[Any] | None = asyncio.current_task()
+    subscriber.on_stuck = lambda: sending.cancel() if sending else None
+    try:
+        stream.commands.post(asked)
+        while batch := await stream.next():
+            subscriber.busy_since = clock()
+            yield b"".join(batch)  # type: ignore[arg-type]
+            subscriber.busy_since = None
+    except Refused as refused:
+        problem = refused.problem
+        yield encode(server.Error(timestamp=now(), code=problem.code, message=refused.message))
+    finally:
+        stream.close()
