@@ -1,0 +1,132 @@
+"""The work of the demonstration: each job is a generator that does a piece between two steps.
+
+A job knows nothing of tasks, databases of tasks or pace. It yields a `Step` after each piece and
+returns its result; the worker reports the one and stores the other. An exception is the job's
+failure.
+"""
+
+import csv
+import hashlib
+import io
+import tempfile
+import zipfile
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from project.demo import library
+from project.demo.models import LibraryFile
+
+ROWS_PER_CHUNK = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """How far a job has come."""
+
+    done: int
+    total: int
+    phase: str
+    message: str
+
+
+Work = Generator[Step, None, dict[str, Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Something the worker can do: its name, the work, and whether it is called off half way."""
+
+    name: str
+    work: Callable[[], Work]
+    cancelled_half_way: bool = False
+
+
+class BadRow(ValueError):
+    """A row of a CSV that cannot be imported; the text names its line and column."""
+
+
+def hash_library() -> Work:
+    """SHA-256 of every file of the standard library, and one over them all."""
+    paths = library.files()
+    everything = hashlib.sha256()
+    size = 0
+    for done, path in enumerate(paths, start=1):
+        content = path.read_bytes()
+        size += len(content)
+        everything.update(hashlib.sha256(content).digest())
+        yield Step(done, len(paths), "Hashing", str(path.relative_to(library.ROOT)))
+    return {"files": len(paths), "bytes": size, "sha256": everything.hexdigest()}
+
+
+def zip_library() -> Work:
+    """A zip of the standard library's sources, in a temporary file that goes with the job."""
+    paths = library.sources()
+    with tempfile.TemporaryFile(prefix="demo-", suffix=".zip") as file:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for done, path in enumerate(paths, start=1):
+                name = str(path.relative_to(library.ROOT))
+                archive.write(path, name)
+                yield Step(done, len(paths), "Compressing", name)
+        return {
+            "files": len(paths),
+            "bytes": sum(path.stat().st_size for path in paths),
+            "zip_bytes": file.tell(),
+        }
+
+
+def import_inventory() -> Work:
+    """Import the inventory of the standard library, a CSV, into the table."""
+    return _import_csv(library.inventory(library.files()))
+
+
+def import_bad_inventory() -> Work:
+    """Import the same inventory with a mistake in it: fails there, with the line and column."""
+    paths = library.files()
+    return _import_csv(library.inventory(paths, bad_line=len(paths) * 2 // 3))
+
+
+def _import_csv(text: str) -> Work:
+    """Fill the table, emptied first, from a CSV text in chunks of `ROWS_PER_CHUNK`."""
+    total = len(text.splitlines()) - 1
+    LibraryFile.objects.all().delete()
+    chunk: list[LibraryFile] = []
+    done = 0
+    for row in _rows(text):
+        chunk.append(row)
+        if len(chunk) == ROWS_PER_CHUNK or done + len(chunk) == total:
+            LibraryFile.objects.bulk_create(chunk)
+            done += len(chunk)
+            chunk = []
+            yield Step(done, total, "Importing", f"{done:,} of {total:,} rows")
+    return {"rows": LibraryFile.objects.count()}
+
+
+def _rows(text: str) -> Iterator[LibraryFile]:
+    """The rows of an inventory, not saved; raise `BadRow` at the first that is wrong."""
+    reader = csv.DictReader(io.StringIO(text), restval="")
+    readers: dict[str, Callable[[str], Any]] = {
+        "path": str,
+        "size": int,
+        "modified": datetime.fromisoformat,
+    }
+    for row in reader:
+        values = {}
+        for column, read in readers.items():
+            try:
+                values[column] = read(row[column])
+            except ValueError as error:
+                place = f"Line {reader.line_num}, column “{column}”"
+                raise BadRow(f"{place}: “{row[column]}” is not valid.") from error
+        yield LibraryFile(**values)
+
+
+#: One round of the worker.
+JOBS = (
+    Job("Checksums of the standard library", hash_library),
+    Job("Archive of the standard library", zip_library),
+    Job("Import of the inventory", import_inventory),
+    Job("Import of an inventory with a mistake", import_bad_inventory),
+    Job("Checksums, called off half way", hash_library, cancelled_half_way=True),
+)

@@ -1,0 +1,102 @@
+"""The one-command start: `python -m project.demo.run`, which `make run` calls.
+
+Migrates, makes the users, starts the server and the worker, says where to look, and ends both on
+Ctrl-C.
+"""
+
+import errno
+import io
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+
+import django
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.management import CommandError, call_command
+
+from project.demo.processes import Children
+
+HOST = "127.0.0.1"
+START_SECONDS = 60
+
+
+def main() -> int:
+    """Run the demonstration until a signal comes or a child dies; return the exit code."""
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
+    os.environ.setdefault("DEBUG", "1")  # this start binds to loopback only
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: stop.set())
+    try:
+        django.setup()
+        _require_free_port(settings.PORT)
+        call_command("migrate", verbosity=0)
+        with Children() as children:
+            _run(children, stop)
+    except (CommandError, ImproperlyConfigured) as error:
+        print(f"Error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def _run(children: Children, stop: threading.Event) -> None:
+    """Start the server and the worker, say so, and watch them."""
+    python = sys.executable
+    server = [python, "-m", "project.daphne_server", "-b", HOST, "-p", str(settings.PORT)]
+    children.start("server", [*server, "project.asgi:application"])
+    users = io.StringIO()
+    call_command("demo_users", stdout=users)
+    children.start("worker", [python, str(settings.BASE_DIR / "manage.py"), "demo_worker"])
+    _wait_for_port(settings.PORT, children, stop)
+    if not stop.is_set():
+        _welcome(users.getvalue())
+    while not stop.wait(0.5):
+        _require_alive(children)
+
+
+def _welcome(users: str) -> None:
+    """Say where to look and how to get in."""
+    address = f"http://{HOST}:{settings.PORT}/"
+    print(f"\n  Your tasks, moving: {address}\n  The admin:          {address}admin/")
+    print(f"\n{users}\n  Ctrl-C ends it.\n", flush=True)
+
+
+def _require_free_port(port: int) -> None:
+    with socket.socket() as probe:
+        # As the server binds: a port that only waits for old connections to fade is free.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise CommandError(f"Cannot listen on {HOST}:{port}: {error.strerror}.") from error
+            raise CommandError(
+                f"Port {port} is taken. End what uses it, or: make run PORT={port + 1}"
+            ) from error
+
+
+def _wait_for_port(port: int, children: Children, stop: threading.Event) -> None:
+    """Return when the server answers, or when told to stop."""
+    deadline = time.monotonic() + START_SECONDS
+    while not stop.wait(0.1):
+        _require_alive(children)
+        try:
+            socket.create_connection((HOST, port), timeout=1).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise CommandError(f"The server does not answer after {START_SECONDS} s.") from None
+        else:
+            return
+
+
+def _require_alive(children: Children) -> None:
+    if dead := children.dead():
+        raise CommandError(f"{dead[0].upper()}{dead[1:]}; everything else was ended too.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

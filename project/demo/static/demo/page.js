@@ -1,0 +1,84 @@
+// The page “my tasks, moving”: draws what the client knows, and says how fresh it is.
+
+import { RealtimeClient } from "../realtime/client.js";
+import { TaskRow } from "./row.js";
+import { clockTime } from "./words.js";
+
+const list = document.getElementById("tasks");
+const rows = new Map();
+const { path, token, tokenUrl } = JSON.parse(document.getElementById("connection-data").textContent);
+
+const url = new URL(path, location.href);
+url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
+const client = new RealtimeClient({ url, token, renew: newToken });
+
+/** A new access token from the session; null when the session has ended too. */
+async function newToken() {
+  const csrf = document.querySelector("input[name=csrfmiddlewaretoken]").value;
+  const response = await fetch(tokenUrl, { method: "POST", headers: { "X-CSRFToken": csrf } });
+  if (response.status === 401 || response.status === 403) return null;
+  if (!response.ok) throw new Error(`No token: ${response.status}`);
+  return (await response.json()).token;
+}
+
+/** The newest first, so that nothing moves but the bars. */
+function place(row) {
+  const next = [...list.children].find((item) => item.dataset.created < row.element.dataset.created);
+  list.insertBefore(row.element, next ?? null);
+}
+
+function draw(id) {
+  const task = client.tasks.get(id);
+  // Who may view every task is also told when one of his is given to somebody else.
+  if (task === undefined || String(task.owner) !== client.userId) {
+    rows.get(id)?.element.remove();
+    rows.delete(id);
+  } else if (rows.has(id)) {
+    rows.get(id).update(task, client.now());
+  } else {
+    rows.set(id, new TaskRow(task, client.now()));
+    place(rows.get(id));
+  }
+  document.getElementById("empty").hidden = rows.size > 0;
+}
+
+function drawAll() {
+  for (const id of new Set([...rows.keys(), ...client.tasks.keys()])) draw(id);
+  document.getElementById("empty").hidden = rows.size > 0;
+}
+
+let liveUntil = null;
+
+function connectionWords({ state, reason, retryIn }) {
+  if (state === "live") return "Live";
+  const asOf = liveUntil === null ? "" : ` Shown as of ${clockTime(liveUntil)}.`;
+  if (state === "reconnecting") return `Reconnecting…${asOf}`;
+  if (state === "denied") return `Disconnected. ${reason || "Log in again."}${asOf}`;
+  return retryIn === null ? "Connecting…" : "No connection yet, trying again…";
+}
+
+client.addEventListener("snapshot", drawAll);
+client.addEventListener("change", ({ detail: id }) => draw(id));
+client.addEventListener("frame", ({ detail: frame }) => {
+  liveUntil = client.now();
+  if (frame.type === "subscribed" && frame.recovered !== true) {
+    document.getElementById("truncated").hidden = frame.truncated !== true;
+  }
+});
+client.addEventListener("state", ({ detail }) => {
+  const words = connectionWords(detail);
+  const connection = document.getElementById("connection");
+  connection.dataset.state = detail.state;
+  list.classList.toggle("stale", detail.state !== "live");
+  // Only what is new is written: each writing is read out.
+  const text = document.getElementById("connection-text");
+  if (text.textContent !== words) text.textContent = words;
+});
+
+// A duration runs only while we know that its task does.
+setInterval(() => {
+  if (client.state !== "live") return;
+  for (const row of rows.values()) row.tick(client.now());
+}, 1000);
+
+client.start();

@@ -1,0 +1,16 @@
+"""Addresses of the project; those of the app keep their fixed places at the root."""
+
+from django.contrib import admin
+from django.contrib.auth.views import LoginView, LogoutView
+from django.urls import include, path
+
+from project.demo import views
+
+urlpatterns = [
+    path("", views.index, name="demo"),
+    path("demo/token/", views.token, name="demo-token"),
+    path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
+    path("accounts/logout/", LogoutView.as_view(), name="logout"),
+    path("admin/", admin.site.urls),
+    path("", include("realtime.urls")),
+]
