@@ -35,15 +35,17 @@ def find_token(scope: dict[str, Any]) -> str:
 
     Raises ``Refused`` when there is none. A header that is there and bad never falls through.
     """
-    for name, value in scope.get("headers", ()):
+    headers: list[tuple[bytes, bytes]] = scope.get("headers", [])
+    for name, value in headers:
         if name == b"authorization":
             scheme, _, token = value.decode("latin-1").partition(" ")
             if scheme.lower() == "bearer":
-                return str(token.strip())
+                return token.strip()
     if conf.QUERY_TOKEN:
-        if token := scope.get(TOKEN_KEY):
-            return str(token)
-        query = parse_qs(scope.get("query_string", b"").decode("latin-1"))
+        if hidden := scope.get(TOKEN_KEY):
+            return str(hidden)
+        raw: bytes = scope.get("query_string", b"")
+        query = parse_qs(raw.decode("latin-1"))
         if "token" in query:
             return query["token"][-1]
     raise Refused(NOT_AUTHENTICATED)
@@ -70,7 +72,8 @@ def _validated(token: str) -> Token:
     expired = False
     for token_class in api_settings.AUTH_TOKEN_CLASSES:
         try:
-            return token_class(token.encode())
+            validated: Token = token_class(token.encode())
+            return validated
         except ExpiredTokenError:
             expired = True
         except (TokenError, UnicodeError):

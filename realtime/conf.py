@@ -13,7 +13,7 @@ class Setting:
     """A key of ``REALTIME``: its default, its type and the range it may lie in."""
 
     default: Any
-    kind: type | tuple[type, ...]
+    kind: Any
     low: float | None = None
     high: float | None = None
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
-from realtime import auth, hub
+from realtime import auth
 from realtime.conf import conf
 from realtime.events import Viewer, now
 from realtime.exceptions import (
@@ -23,11 +24,13 @@ from realtime.exceptions import (
     ProtocolError,
     Refused,
 )
+from realtime.hub import Hub
 from realtime.middleware import Application, Receive, Scope, Send
+from realtime.process import current_hub
 from realtime.protocol import client, server
 from realtime.protocol.delivery import as_text
 from realtime.stream import Stream
-from realtime.timers import Timers
+from realtime.stream.timers import Timers
 
 logger = logging.getLogger("realtime.websocket")
 
@@ -48,8 +51,9 @@ class StatusConsumer:
     def as_asgi(cls) -> Application:
         """Return the ASGI application, for a ``URLRouter``."""
 
-        async def application(scope: Scope, receive: Receive, send: Send) -> None:
-            await cls(scope, receive, send).serve()
+        def application(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+            # Not async itself: it would be one more frame to resume at every delivery.
+            return cls(scope, receive, send).serve()
 
         return application
 
@@ -59,7 +63,7 @@ class StatusConsumer:
             return
         try:
             viewer = await auth.authenticate(self._scope)
-            the_hub = await hub.current()
+            the_hub = await current_hub()
         except Refused as refused:
             await self._refuse(refused)
             return
@@ -75,13 +79,17 @@ class StatusConsumer:
         await self._send({"type": "websocket.accept"})
         await self._farewell(refused)
 
-    async def _converse(self, the_hub: hub.Hub, viewer: Viewer) -> None:
-        stream = Stream(the_hub, viewer, as_text, Timers(ping=conf.PING_INTERVAL))
-        speaking = asyncio.current_task()
+    async def _converse(self, the_hub: Hub, viewer: Viewer) -> None:
+        stream = Stream(
+            the_hub, viewer, as_text, Timers(ping=conf.PING_INTERVAL, pong_timeout=conf.PONG_TIMEOUT)
+        )
+        # A task of its own: within this one, each delivery would resume every frame from the server
+        # down to here.
+        speaking = asyncio.create_task(self._speak(stream))
         reading = asyncio.create_task(self._read(stream, speaking))
         stream.subscriber.on_stuck = lambda: self._give_up(speaking)
         try:
-            await self._speak(stream)
+            await speaking
         except Refused as refused:
             await self._farewell(refused)
         except asyncio.CancelledError:
@@ -90,9 +98,6 @@ class StatusConsumer:
                 await self._farewell(Refused(SLOW_CONSUMER))
             elif not reading.done():
                 raise
-        except OSError:
-            # uvicorn says so when the peer has gone; daphne drops the frame in silence.
-            logger.debug("The client left while frames were sent.")
         except Exception:
             logger.exception("A connection failed.")
             await self._farewell(Refused(INTERNAL))
@@ -100,28 +105,39 @@ class StatusConsumer:
             reading.cancel()
             stream.close()
 
-    def _give_up(self, speaking: asyncio.Task[Any] | None) -> None:
+    def _give_up(self, speaking: asyncio.Task[None]) -> None:
         self._stuck = True
-        if speaking is not None:
-            speaking.cancel()
+        speaking.cancel()
 
     async def _speak(self, stream: Stream) -> None:
         send, subscriber = self._send, stream.subscriber
         clock = asyncio.get_running_loop().time
         while batch := await stream.next():
-            subscriber.busy_since = clock()
             for text in batch:
-                await send({"type": "websocket.send", "text": text})
+                subscriber.busy_since = clock()
+                try:
+                    await send({"type": "websocket.send", "text": text})
+                except OSError:
+                    # uvicorn says so when the peer has gone; daphne drops the frame in silence.
+                    return
             subscriber.busy_since = None
 
-    async def _read(self, stream: Stream, speaking: asyncio.Task[Any] | None) -> None:
+    async def _read(self, stream: Stream, speaking: asyncio.Task[None]) -> None:
+        """Read until the client leaves, then end the other half."""
+        try:
+            await self._take_messages(stream)
+        except Exception:
+            logger.exception("A connection could not be read.")
+            stream.refuse(Refused(INTERNAL))
+        else:
+            speaking.cancel()
+
+    async def _take_messages(self, stream: Stream) -> None:
         """Take every message at once: a server that waits for us reads no pongs either."""
         bad = 0
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
-                if speaking is not None:
-                    speaking.cancel()
                 return
             if message["type"] != "websocket.receive":
                 continue
@@ -129,8 +145,7 @@ class StatusConsumer:
                 stream.commands.post(self._parse(message))
                 bad = 0
             except ProtocolError as error:
-                stream.error(error.problem, error.message, error.request_id)
-                stream.subscriber.wake()
+                stream.complain(error)
                 bad += 1
                 if bad == BAD_MESSAGES:
                     stream.refuse(Refused(TOO_MANY_BAD_MESSAGES))
@@ -145,7 +160,11 @@ class StatusConsumer:
             raise Refused(MESSAGE_TOO_BIG, f"A message has at most {conf.MAX_MESSAGE_SIZE} bytes.")
         if text is None:
             raise ProtocolError(UNSUPPORTED_FRAME)
-        return client.parse_json(body)
+        parsed = client.parse_json(body)
+        if isinstance(parsed, client.Subscribe | client.Unsubscribe):
+            # Raises for a bad id or an unknown topic: those count as bad messages too.
+            parsed.subscriptions()
+        return parsed
 
     async def _farewell(self, refused: Refused) -> None:
         """Send ``error`` and close; the reason goes into the frame, as daphne drops that of a close."""

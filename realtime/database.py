@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from django.db import InterfaceError, OperationalError, connections
 
@@ -22,6 +24,7 @@ T = TypeVar("T")
 DEADLINE = 30.0
 
 _executor: ThreadPoolExecutor | None = None
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
 
 def _threads() -> ThreadPoolExecutor:
@@ -70,14 +73,27 @@ def _call(function: Callable[..., T], args: tuple[Any, ...]) -> T:
 
 
 async def run(function: Callable[..., T], *args: Any) -> T:
-    """Run ``function`` in one of the threads; it must be safe to run twice.
+    """Run ``function`` in one of the threads, when it is its turn; it must be safe to run twice.
 
     A call that fails for the connection's sake is tried once more. Raises ``TimeoutError`` after
-    :data:`DEADLINE` seconds, and whatever ``function`` raises.
+    :data:`DEADLINE` seconds, waiting included, and whatever ``function`` raises.
     """
-    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(DEADLINE), turns():
+        return await run_now(function, *args)
+
+
+async def run_now(function: Callable[..., T], *args: Any) -> T:
+    """Do what :func:`run` does without waiting for a turn: for the hub, and for whoever has one."""
     async with asyncio.timeout(DEADLINE):
-        return await loop.run_in_executor(_threads(), _call, function, args)
+        return await asyncio.get_running_loop().run_in_executor(_threads(), _call, function, args)
+
+
+def turns() -> asyncio.Semaphore:
+    """Return what streams take before they use a thread; one thread is always left to the hub."""
+    loop = asyncio.get_running_loop()
+    if loop not in _by_loop:
+        _by_loop[loop] = asyncio.Semaphore(max(1, conf.DB_THREADS - 1))
+    return _by_loop[loop]
 
 
 def close() -> None:
@@ -86,6 +102,13 @@ def close() -> None:
     executor, _executor = _executor, None
     if executor is None:
         return
+    # They meet, or one thread could take two of these calls and another keep its connection.
+    meeting = threading.Barrier(executor._max_workers)
+
+    def hang_up() -> None:
+        connections.close_all()
+        meeting.wait(DEADLINE)
+
     for _ in range(executor._max_workers):
-        executor.submit(connections.close_all)
+        executor.submit(hang_up)
     executor.shutdown(wait=True)

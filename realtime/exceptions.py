@@ -57,6 +57,7 @@ NOT_AUTHENTICATED = Problem("not_authenticated", "Credentials are required.", 40
 INVALID_TOKEN = Problem("invalid_token", "The token is not valid.", 401, 4401)
 TOKEN_EXPIRED = Problem("token_expired", "The token has expired.", 401, 4401)
 USER_INACTIVE = Problem("user_inactive", "The user is no longer active.", 401, 4401)
+RIGHTS_CHANGED = Problem("rights_changed", "Your rights have changed; come back.", 401, 4401)
 WRONG_USER = Problem("wrong_user", "The token belongs to another user.", 401)
 FORBIDDEN = Problem("forbidden", "You may not do this.", 403)
 NOT_FOUND = Problem("not_found", "No such task.", 404)

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from realtime import database, layer, log, publisher, replay
+from realtime import database, layer, log, replay
 from realtime.conf import conf
 from realtime.events import LogEvent
 from realtime.protocol.delivery import Delivery
 from realtime.reader import Reader
+from realtime.rights import Rights
 from realtime.ring import Ring
 from realtime.subscriber import Subscriber
 
@@ -38,10 +39,7 @@ class Hub:
         self.ring = Ring(conf.RING_EVENTS, conf.RING_BYTES)
         self.subscribers: set[Subscriber] = set()
         self.ready = asyncio.Event()
-        #: Called with every internal event, in the log's order.
-        self.on_internal: Callable[[LogEvent], None] = lambda event: None
-        #: Called once per check, on the loop, for whoever keeps house beside the hub.
-        self.on_check: Callable[[], Awaitable[None]] | None = None
+        self.rights = Rights()
         self._index: dict[str, set[Subscriber]] = {}
         self._early: dict[int, LogEvent] = {}
         self._layer = channel_layer
@@ -58,25 +56,28 @@ class Hub:
         self._spawn(self._ear.listen())
         self._spawn(self._ear.stay())
         await self._ear.tried.wait()
-        head = await database.run(log.start, self.using)
-        await self._remember(head)
+        await self._remember(await self._sound_head())
         self._spawn(self._follow())
+        self._spawn(self._watch_transports())
         self.ready.set()
         self._use_early()
 
+    async def _sound_head(self) -> log.Head:
+        """Return the ends of the log; a head below the log's own events was restored without them."""
+        head = await database.run_now(log.start, self.using)
+        last = await database.run_now(log.last_position, self.using)
+        if last > head.position:
+            return await self._rebase(lambda found: found.position < last, last)
+        return head
+
+    async def _rebase(self, still_wrong: Callable[[log.Head], bool], above: int) -> log.Head:
+        return await database.run_now(log.rebase, still_wrong, above, self.using)
+
     async def _remember(self, head: log.Head) -> None:
         """Fill the ring with the end of the log, so that a deploy costs no query per client."""
-        start = max(head.floor, head.position - conf.RING_EVENTS)
-        self.ring.restart(start)
-        self.position = start
-        while self.position < head.position:
-            events = await database.run(replay.read, self.position, head.position, PAGE, self.using)
-            if not events or events[0].position != self.position + 1:
-                # Pruned or damaged meanwhile: begin at the head, and let the next check look at it.
-                self._jump(head.position)
-                return
-            for event in events:
-                self._dispatch(event)
+        self.position = max(head.floor, head.position - conf.RING_EVENTS)
+        self.ring.restart(self.position)
+        await self._fill(head)
 
     async def stop(self) -> None:
         """End the hub's tasks. Clients are told nothing; theirs is the drain's business."""
@@ -161,7 +162,9 @@ class Hub:
 
     def _look(self) -> None:
         self._hole = None
-        if not self._checking.locked():
+        if self._checking.locked():
+            self._expect()
+        else:
             self._spawn(self._check_quietly())
 
     def _dispatch(self, event: LogEvent) -> None:
@@ -177,7 +180,7 @@ class Hub:
                 if subscriber.viewer.sees(event):
                     subscriber.offer(delivery)
         elif not delivery.keys:
-            self.on_internal(event)
+            self.rights.note(event)
 
     # -- the log ------------------------------------------------------------------------------
 
@@ -186,16 +189,11 @@ class Hub:
         while True:
             await asyncio.sleep(conf.LOG_CHECK_INTERVAL)
             await self._check_quietly()
-            self._end_stuck()
-            try:
-                if self.on_check is not None:
-                    await self.on_check()
-            except Exception:
-                logger.exception("The hub's housekeeping failed; it is tried again.")
 
     async def _check_quietly(self) -> None:
         try:
             await self.check()
+            await self.rights.recheck()
             self._failing = False
         except Exception as error:
             # Whatever it is, the next interval tries again; said once per outage.
@@ -203,18 +201,20 @@ class Hub:
                 logger.warning("The event log cannot be read: %r", error)
             self._failing = True
 
-    async def check(self) -> None:
-        """Bring the hub up to the log's head, position orphans, and mend a damaged log.
+    async def check(self, until: int | None = None) -> None:
+        """Bring the hub up to the log's head, mend a damaged log, and position orphans.
 
-        Raises ``DatabaseError`` or ``TimeoutError`` when the log cannot be read.
+        With ``until``, do nothing when the hub has come that far meanwhile. Raises ``DatabaseError`` or
+        ``TimeoutError`` when the log cannot be read.
         """
         async with self._checking:
-            orphans = await database.run(_sequence_orphans, self.using)
+            if until is not None and self.position >= until:
+                return
             # What others publish while we read may carry us past the head we read.
             mine, early = self.position, set(self._early)
-            head = await database.run(log.read_head, self.using)
+            head = await database.run_now(log.read_head, self.using)
             if head is None or head.position < mine:
-                head = await database.run(log.rebase, lambda found: found.position < mine, self.using)
+                head = await self._rebase(lambda found: found.position < mine, mine)
             if head.floor > self.position:
                 self._jump(head.floor)
             await self._fill(head)
@@ -222,20 +222,23 @@ class Hub:
             for position in early:
                 if position > head.position:
                     self._early.pop(position, None)
+            orphans = await database.run_now(_sequence_orphans, self.using)
         if orphans:
+            self.receive(orphans)
             self._spawn(self._ring_for(orphans))
 
     async def _fill(self, head: log.Head) -> None:
-        while self.position < head.position:
-            mine = self.position
-            events = await database.run(replay.read, mine, head.position, PAGE, self.using)
-            if events and events[0].position == mine + 1:
-                self.receive(events)
-                continue
+        """Dispatch what the log holds up to ``head``; a hole above the floor means that it is damaged."""
+        while (mine := self.position) < head.position:
+            for event in await database.run_now(replay.read, mine, head.position, PAGE, self.using):
+                if event.position == self.position + 1:
+                    self._dispatch(event)
             if self.position > mine:
                 continue
-            head = await database.run(log.rebase, lambda found, at=mine: found.floor <= at, self.using)
-            self._jump(head.floor)
+            # Read again by who holds the head: pruning may just have moved the floor over it.
+            head = await self._rebase(partial(_misses, mine), mine)
+            if head.floor > self.position:
+                self._jump(head.floor)
 
     def _jump(self, position: int) -> None:
         """Go on at ``position``, over events that are gone: everybody must ask the log."""
@@ -252,43 +255,26 @@ class Hub:
         except Exception:
             logger.debug("Orphans were not rung for.", exc_info=True)
 
-    def _end_stuck(self) -> None:
-        """End the clients whose transport has been writing for longer than ``SEND_TIMEOUT``."""
-        now = asyncio.get_running_loop().time()
-        for subscriber in [*self.subscribers]:
-            since = subscriber.busy_since
-            if since is not None and now - since > conf.SEND_TIMEOUT and subscriber.on_stuck:
-                subscriber.on_stuck()
+    async def _watch_transports(self) -> None:
+        """End the clients whose transport has been writing for longer than ``SEND_TIMEOUT``.
+
+        A task of its own: a database that hangs must not keep stuck clients alive.
+        """
+        clock = asyncio.get_running_loop().time
+        while True:
+            await asyncio.sleep(min(1.0, conf.SEND_TIMEOUT / 4))
+            limit = clock() - conf.SEND_TIMEOUT
+            for subscriber in [*self.subscribers]:
+                since = subscriber.busy_since
+                if since is not None and since < limit and subscriber.on_stuck:
+                    subscriber.on_stuck()
+
+
+def _misses(position: int, head: log.Head) -> bool:
+    """Whether the event after ``position`` should be there and is not: nothing has pruned it."""
+    return head.floor <= position < head.position
 
 
 def _sequence_orphans(using: str | None) -> list[LogEvent]:
     """Position what a dead process left; ask first, or every hub would take SQLite's write lock."""
     return log.sequence(using=using, publish=False) if log.has_pending(using) else []
-
-
-_hub: Hub | None = None
-_started: asyncio.Task[None] | None = None
-
-
-async def current() -> Hub:
-    """Return this process's hub, started; the first caller starts it on its loop.
-
-    Raises ``DatabaseError`` or ``TimeoutError`` when the log cannot be read at the start.
-    """
-    global _hub, _started
-    loop = asyncio.get_running_loop()
-    if _hub is None or _started is None or _started.get_loop() is not loop:
-        _hub = Hub()
-        publisher.settle_on(loop)
-        # A context of its own: the hub outlives the request that happened to start it.
-        _started = loop.create_task(_hub.start(), context=contextvars.Context())
-    hub, started = _hub, _started
-    try:
-        # Shielded: a client that gives up must not end the start for the others.
-        await asyncio.shield(started)
-    except BaseException:
-        if started.done() and _started is started:
-            _hub = _started = None
-            await hub.stop()
-        raise
-    return hub

@@ -37,7 +37,8 @@ def messages(events: Iterable[LogEvent]) -> Iterator[dict[str, Any]]:
     size, last = 0, 0
     for event in events:
         raw = msgspec.json.encode(event)
-        if encoded and size + len(raw) > MESSAGE_BYTES:
+        # With the brackets, and a comma for each.
+        if encoded and size + len(raw) + len(encoded) + 2 > MESSAGE_BYTES:
             yield _message(encoded, last)
             encoded, size = [], 0
         encoded.append(raw)

@@ -31,7 +31,7 @@ def hide_token(scope: Scope) -> None:
     kept = []
     for part in scope.get("query_string", b"").split(b"&"):
         name, _, value = part.partition(b"=")
-        if name == b"token":
+        if unquote_plus(name.decode("latin-1")) == "token":
             scope[TOKEN_KEY] = unquote_plus(value.decode("latin-1"))
         else:
             kept.append(part)
@@ -42,34 +42,46 @@ def hide_token(scope: Scope) -> None:
 class Guard:
     """Wraps an ASGI application; put it outermost in ``asgi.py``."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, websocket_path: str) -> None:
         self._application = application
+        self._websocket_path = websocket_path.rstrip("/")
         self._threads = itertools.cycle(
             [ThreadPoolExecutor(1, f"realtime-stream-{n}") for n in range(STREAM_THREADS)]
         )
-        self._path: str | None = None
+        self._stream_path: str | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the connection on."""
-        if scope["type"] in ("http", "websocket"):
+        """Pass the connection on; those that are not ours untouched."""
+        if scope["type"] == "websocket" and _path(scope) == self._websocket_path:
             hide_token(scope)
-        if scope["type"] == "http" and self._is_stream(scope["path"]):
+        elif scope["type"] == "http" and _path(scope) == self._path_of_streams():
+            hide_token(scope)
             # Django gives every request a thread of its own for as long as it lives: with streams,
             # one thread and one database connection per client. They share these instead.
             async with ThreadSensitiveContext(executor=next(self._threads)):
                 await self._application(scope, receive, send)
-        else:
-            await self._application(scope, receive, send)
+            return
+        await self._application(scope, receive, send)
 
-    def _is_stream(self, path: str) -> bool:
-        if self._path is None:
+    def _path_of_streams(self) -> str:
+        # Only now: the URLs cannot be read before the application has been set up.
+        if self._stream_path is None:
             try:
-                self._path = reverse("realtime:events")
+                self._stream_path = reverse("realtime:events").rstrip("/")
             except NoReverseMatch:
-                self._path = "/events"
-        return path.rstrip("/").endswith(self._path.rstrip("/"))
+                self._stream_path = "/events"
+        return self._stream_path
 
 
-def guard(application: Any) -> Guard:
-    """Return ``application`` with tokens hidden and streams on shared threads."""
-    return Guard(application)
+def _path(scope: Scope) -> str:
+    """Return the path below the place where the project is mounted, without a slash at its end."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", "")).rstrip("/")
+
+
+def guard(application: Any, websocket_path: str = "/ws") -> Guard:
+    """Return ``application`` with our tokens hidden and our streams on shared threads.
+
+    ``websocket_path`` is where the project serves the WebSocket.
+    """
+    return Guard(application, websocket_path)

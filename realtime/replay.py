@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from django.db.models import Q
+import msgspec
+from django.db.models import Q, QuerySet
 
 from realtime import log
+from realtime.conf import conf
 from realtime.events import BROADCAST_KINDS, TASK_KINDS, LogEvent, Viewer
 from realtime.models.log import Event
 from realtime.topics import BROADCASTS, TASKS
 
 #: Events a client's page holds at most.
 PAGE = 500
+#: Rows read first, to see how large they are.
+FIRST = 50
 
 
 class Page(NamedTuple):
@@ -22,8 +26,6 @@ class Page(NamedTuple):
     events: list[LogEvent]
     upto: int
     floor: int
-    #: The end of the log before the page was read.
-    head: int
     #: Matching events there are in all, counted up to one more than the limit asked for; else 0.
     missed: int
 
@@ -69,9 +71,38 @@ def page(after: int, keys: tuple[str, ...], viewer: Viewer, count: int, using: s
     rows = Event.objects.using(using).filter(
         matching(keys) & visible(viewer), position__gt=after, position__lte=head.position
     )
-    missed = len(rows.order_by().values_list("pk")[: count + 1]) if count else 0
-    events = [row.as_log_event() for row in rows.order_by("position")[:PAGE]]
-    upto = events[-1].position if len(events) == PAGE else head.position
+    missed = rows.order_by()[: count + 1].count() if count else 0
+    events, more = _some(rows.order_by("position"))
+    upto = events[-1].position if more else head.position
     ends = log.read_head(using)
     floor = ends.floor if ends else head.floor
-    return Page(events, max(upto, after), floor, head.position, missed)
+    return Page(events, max(upto, after), floor, missed)
+
+
+def _some(rows: QuerySet[Event]) -> tuple[list[LogEvent], bool]:
+    """Return the first rows, at most a page and about a buffer's bytes, and whether there may be more."""
+    events: list[LogEvent] = []
+    room, ask = conf.BUFFER_BYTES, FIRST
+    while room > 0 and len(events) < PAGE:
+        found = [row.as_log_event() for row in rows[len(events) : len(events) + ask]]
+        events += found
+        if len(found) < ask:
+            return events, False
+        # A few rows tell how large they are; so many more are asked for as fit.
+        size = sum(len(msgspec.json.encode(event.data)) for event in found)
+        room -= size
+        ask = max(1, min(PAGE - len(events), room * len(found) // max(size, 1)))
+    return events, True
+
+
+def nothing_after(cursor: int, keys: tuple[str, ...], viewer: Viewer, using: str | None = None) -> bool:
+    """Tell whether ``cursor`` is of this log and no event after it is, or will be, for this viewer."""
+    using = using or log.database()
+    mine = matching(keys) & visible(viewer)
+    # The unsequenced first: sequenced in between, they are found by the second question.
+    if log.pending(using).filter(mine).exists():
+        return False
+    head = log.read_head(using)
+    if head is None or not head.floor <= cursor <= head.position:
+        return False
+    return not Event.objects.using(using).filter(mine, position__gt=cursor).exists()

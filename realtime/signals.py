@@ -23,13 +23,13 @@ User = get_user_model()
 def lock_before_delete(instance: Task, using: str, **kwargs: Any) -> None:
     """Lock the row, so that the event tells of the row as it was and nothing comes between."""
     rows = lock_rows(Task, [instance.pk], using)
-    instance._last_row = rows[0] if rows else None
+    instance.last_row = rows[0] if rows else None
 
 
 @receiver(post_delete, sender=Task)
 def record_delete(instance: Task, using: str, **kwargs: Any) -> None:
     """Append the event of a deletion, also of one that cascades from the owner's."""
-    row = getattr(instance, "_last_row", None)
+    row = instance.last_row
     if row is None:
         return
     log.append(

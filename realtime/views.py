@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
 from typing import Any
 
+from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.views.decorators.csrf import csrf_exempt
 
-from realtime import auth, hub
+from realtime import auth
 from realtime.conf import conf
 from realtime.events import Viewer, now
 from realtime.exceptions import (
@@ -23,13 +26,18 @@ from realtime.exceptions import (
     ProtocolError,
     Refused,
 )
+from realtime.hub import Hub
+from realtime.process import current_hub
 from realtime.protocol import client, server
 from realtime.protocol.delivery import as_stream
 from realtime.stream import Stream
-from realtime.timers import Timers
+from realtime.stream.timers import Timers
 from realtime.topics import MINE, TASKS
 
 logger = logging.getLogger("realtime.sse")
+
+#: Bytes after which a chunk is sent.
+CHUNK = 65_536
 
 HEADERS = {
     "Cache-Control": "no-cache, no-transform",
@@ -39,6 +47,7 @@ HEADERS = {
 }
 
 
+@csrf_exempt  # nothing but GET is served, and another method is to hear that, not of a token
 async def events(request: HttpRequest) -> HttpResponseBase:
     """Answer ``GET /events``: a stream of events, or JSON that says why there is none."""
     try:
@@ -49,11 +58,13 @@ async def events(request: HttpRequest) -> HttpResponseBase:
             raise Refused(ASGI_REQUIRED)
         viewer = await auth.authenticate(scope)
         asked = _asked(request, viewer)
-        the_hub = await hub.current()
+        the_hub = await current_hub()
         if await _is_over(the_hub, viewer, asked):
             return HttpResponse(status=204)
     except Refused as refused:
         return problem_response(refused)
+    except SuspiciousOperation as error:
+        return problem_response(Refused(INVALID_PARAMETER, str(error)))
     except Exception:
         logger.exception("A stream could not be served.")
         return problem_response(Refused(UNAVAILABLE))
@@ -92,7 +103,7 @@ def _asked(request: HttpRequest, viewer: Viewer) -> client.Subscribe:
     return asked
 
 
-async def _is_over(the_hub: hub.Hub, viewer: Viewer, asked: client.Subscribe) -> bool:
+async def _is_over(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> bool:
     """Tell whether a resume has nothing left to watch, which 204 says to an ``EventSource``.
 
     Raises ``Refused`` when a fresh stream asks for a task that is unknown or not the viewer's.
@@ -118,7 +129,36 @@ async def _is_over(the_hub: hub.Hub, viewer: Viewer, asked: client.Subscribe) ->
     return await the_hub.reader.nothing_after(cursor, wanted.keys(viewer), viewer)
 
 
-async def _body(the_hub: hub.Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncIterator[bytes]:
+def _give_up(stream: Stream, sending: asyncio.Task[Any]) -> None:
+    """End a stream whose client has stopped reading.
+
+    Closed here, not only when the generator ends: Django keeps a cancelled request's response, and the
+    suspended generator with it, for as long as somebody holds the task.
+    """
+    stream.close()
+    stream.subscriber.on_stuck = None
+    sending.cancel()
+
+
+def last_words(refused: Refused) -> server.Error:
+    """Return the frame that says why a stream ends."""
+    return server.Error(timestamp=now(), code=refused.problem.code, message=refused.message)
+
+
+def pieces(batch: list[Any]) -> Iterator[bytes]:
+    """Yield a batch's events joined into chunks, so that the time for one chunk can be bounded."""
+    piece, size = [], 0
+    for payload in batch:
+        piece.append(payload)
+        size += len(payload)
+        if size >= CHUNK:
+            yield b"".join(piece)
+            piece, size = [], 0
+    if piece:
+        yield b"".join(piece)
+
+
+async def _body(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncIterator[bytes]:
     timers = Timers(
         heartbeat=conf.SSE_HEARTBEAT_INTERVAL,
         comment=conf.SSE_COMMENT_INTERVAL,
@@ -127,16 +167,19 @@ async def _body(the_hub: hub.Hub, viewer: Viewer, asked: client.Subscribe) -> As
     encode = as_stream(conf.SSE_RETRY_MS)
     stream = Stream(the_hub, viewer, encode, timers, ends_with_tasks=not asked.subscriptions().topics)
     subscriber, clock = stream.subscriber, asyncio.get_running_loop().time
-    sending: asyncio.Task[Any] | None = asyncio.current_task()
-    subscriber.on_stuck = lambda: sending.cancel() if sending else None
+    if (sending := asyncio.current_task()) is not None:
+        subscriber.on_stuck = partial(_give_up, stream, sending)
     try:
         stream.commands.post(asked)
         while batch := await stream.next():
-            subscriber.busy_since = clock()
-            yield b"".join(batch)  # type: ignore[arg-type]
+            for piece in pieces(batch):
+                subscriber.busy_since = clock()
+                yield piece
             subscriber.busy_since = None
     except Refused as refused:
-        problem = refused.problem
-        yield encode(server.Error(timestamp=now(), code=problem.code, message=refused.message))
+        yield encode(last_words(refused))
+    except Exception:
+        logger.exception("A stream failed; its client comes back with its cursor.")
+        yield encode(last_words(Refused(UNAVAILABLE)))
     finally:
         stream.close()

@@ -141,6 +141,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 "ordering": ("-created_at", "-id"),
+                "base_manager_name": "objects",
                 "indexes": [
                     models.Index(fields=["owner", "-created_at"], name="realtime_task_owner"),
                     models.Index(fields=["status", "-finished_at"], name="realtime_task_status"),

@@ -55,14 +55,16 @@ def public_data(task: Task) -> dict[str, Any]:
     """
     data = whole_data(task)
     limit = conf.MAX_EVENT_SIZE
-    sizes = {name: len(msgspec.json.encode(data[name])) for name in _DROPPABLE}
     size = len(msgspec.json.encode(data))
+    if size <= limit:
+        return data
+    sizes = {name: len(msgspec.json.encode(data[name])) for name in _DROPPABLE}
     for name in sorted(_DROPPABLE, key=lambda n: -sizes[n]):
-        if size <= limit:
-            break
         del data[name]
         data.setdefault("truncated", []).append(name)
         size = len(msgspec.json.encode(data))
+        if size <= limit:
+            break
     return data
 
 

@@ -26,7 +26,7 @@ PRIVATE = frozenset({"traceback", "lease_expires_at"})
 def lock_rows(model: type[Task], pks: Collection[Any], using: str) -> list[Task]:
     """Lock rows until the transaction ends, always in one order, and return them as they are now."""
     log.begin_write(using)
-    rows = models.QuerySet(model, using=using).filter(pk__in=pks).order_by("pk")
+    rows: models.QuerySet[Task] = models.QuerySet(model, using=using).filter(pk__in=pks).order_by("pk")
     if connections[using].features.has_select_for_update:
         rows = rows.select_for_update()
     return list(rows)
@@ -90,20 +90,46 @@ class TaskQuerySet(models.QuerySet["Task"]):
         moved.filter(status__in=FINAL, finished_at=None).update(finished_at=now)
         moved.filter(status=COMPLETED).update(progress=100)
 
-    def bulk_create(self, objs: Iterable[Task], *args: Any, **kwargs: Any) -> list[Task]:  # type: ignore[override]
+    def delete(self) -> tuple[int, dict[str, int]]:
+        """Delete every row; each is one event. Locked in one order first, or two deletes could deadlock."""
+        with transaction.atomic(using=self.db):
+            lock_rows(self.model, list(self.order_by().values_list("pk", flat=True)), self.db)
+            return super().delete()
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+    delete.queryset_only = True  # type: ignore[attr-defined]
+
+    def bulk_create(
+        self,
+        objs: Iterable[Task],
+        batch_size: int | None = None,
+        ignore_conflicts: bool = False,
+        update_conflicts: bool = False,
+        update_fields: Collection[str] | None = None,
+        unique_fields: Collection[str] | None = None,
+    ) -> list[Task]:
         """Insert many tasks; each is one event.
 
         Raises ``ValueError`` with ``ignore_conflicts`` or ``update_conflicts``: the database does not
         tell which rows it wrote, so their events could not be true.
         """
-        if kwargs.get("ignore_conflicts") or kwargs.get("update_conflicts"):
+        if ignore_conflicts or update_conflicts:
             raise ValueError("Tasks cannot be created with conflicts ignored or updated.")
         tasks = list(objs)
         for task in tasks:
             task.prepare_insert()
         with transaction.atomic(using=self.db):
-            created = super().bulk_create(tasks, *args, **kwargs)
+            created = super().bulk_create(tasks, batch_size)
             log.append([update_event(task) for task in created], using=self.db)
         for task in created:
             task.remember()
         return created
+
+    def bulk_update(self, objs: Iterable[Task], *args: Any, **kwargs: Any) -> int:
+        """Write fields of many tasks; each row that really changed is one event."""
+        tasks = list(objs)
+        for task in tasks:
+            task.validate()
+        return super().bulk_update(tasks, *args, **kwargs)
+
+    bulk_update.alters_data = True  # type: ignore[attr-defined]

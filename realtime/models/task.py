@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -15,6 +16,7 @@ from realtime import log
 from realtime.events import COMPLETED, FINAL, PENDING, RUNNING, STATUSES
 from realtime.exceptions import InvalidValue
 from realtime.models import transitions
+from realtime.models.log import Event
 from realtime.models.public import owner_text, update_event
 from realtime.models.queryset import PRIVATE, TaskQuerySet, lock_rows
 from realtime.models.work import Work
@@ -22,7 +24,7 @@ from realtime.models.work import Work
 _TEXT = ("name", "phase", "message", "error", "traceback")
 
 
-class Task(Work, models.Model):
+class Task(Work):
     """One job. Each committed change of a public field is one event, whichever way it was written."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -62,10 +64,20 @@ class Task(Work, models.Model):
 
     objects: ClassVar[Any] = TaskQuerySet.as_manager()
 
+    _loaded: dict[str, Any]
+    #: Fields written in a transaction that has not been committed, and may never be.
+    _uncommitted: frozenset[str] = frozenset()
+    #: The event of its creation.
+    _born: Event
+    #: The row as its deletion found it.
+    last_row: Task | None = None
+
     class Meta:
         """Indexes serve the snapshots: a user's tasks, and all, newest first."""
 
         ordering = ("-created_at", "-id")
+        # Django writes ``user.realtime_tasks.add(task)`` through it: that too must reach the log.
+        base_manager_name = "objects"
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="realtime_task_owner"),
             models.Index(fields=["status", "-finished_at"], name="realtime_task_status"),
@@ -80,36 +92,82 @@ class Task(Work, models.Model):
     def __str__(self) -> str:
         return f"{self.name} ({self.status})"
 
+    def save(
+        self,
+        force_insert: bool | tuple[Any, ...] = False,
+        force_update: bool = False,
+        using: str | None = None,
+        update_fields: Iterable[str] | None = None,
+    ) -> None:
+        """Write what changed since load, on top of the row as it is now, with its event.
+
+        Nothing is written when nothing really changes. Raises ``IllegalTransition`` when the row's
+        status does not allow the change, ``InvalidValue`` for a bad value, and
+        ``Task.DoesNotExist`` when the row is gone; a stale instance never brings a task back.
+        """
+        using = using or router.db_for_write(Task, instance=self)
+        alone = not connections[using].in_atomic_block
+        with self.unwritten() as take, transaction.atomic(using=using):
+            if self._state.adding:
+                self.prepare_insert()
+                with log.staged(lambda: self._born, using=using, alone=alone):
+                    super().save(force_insert=True, using=using)
+                del self._born
+            else:
+                self._save_changes(using, alone, update_fields, take)
+
     @classmethod
-    def from_db(cls, db: str | None, field_names: Collection[str], values: Collection[Any]) -> Task:
+    def from_db(
+        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
+    ) -> Task:
         """Load a row and remember it, so that a save writes only what was changed since."""
-        task = super().from_db(db, field_names, values)
+        task = super().from_db(db, field_names, values, **options)
         task.remember()
         return task
 
-    def refresh_from_db(self, *args: Any, **kwargs: Any) -> None:
-        """Read the row again and remember it."""
-        super().refresh_from_db(*args, **kwargs)
-        self.remember()
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Task] | None = None,
+    ) -> None:
+        """Read the row again, or some of its fields, and remember what was read."""
+        names = None if fields is None else list(fields)
+        super().refresh_from_db(using, names, from_queryset)
+        self.remember(names)
+        self._uncommitted = frozenset() if names is None else self._uncommitted - set(names)
 
-    def remember(self) -> None:
-        """Note the field values as those of the row."""
-        self._loaded = {
-            f.attname: self.__dict__[f.attname]
-            for f in self._meta.concrete_fields
-            if f.attname in self.__dict__
-        }
-        if self._loaded.get("result") is not None:
-            self._loaded["result"] = transitions.clean_json(self._loaded["result"])
+    def _save_table(self, *args: Any, **options: Any) -> bool:
+        """Note a new row as it is written, before a receiver of ``post_save`` can change the instance."""
+        updated: bool = super()._save_table(*args, **options)  # type: ignore[misc]
+        if self._state.adding:
+            self.remember()
+            self._born = update_event(self)
+        return updated
+
+    def remember(self, names: Collection[str] | None = None) -> None:
+        """Note the field values, or those of some fields, as those of the row."""
+        if names is None:
+            self._loaded = {}
+        for field in self._meta.concrete_fields:
+            name = field.attname
+            if name in self.__dict__ and (names is None or name in names or field.name in names):
+                # A copy, or a change inside of it would go unnoticed.
+                value = self.__dict__[name]
+                self._loaded[name] = transitions.clean_json(value) if name == "result" else value
 
     def changes(self) -> set[str]:
-        """Return the names of the fields whose values differ from those remembered."""
-        loaded: dict[str, Any] = getattr(self, "_loaded", {})
+        """Return the names of the fields that may differ from those of the committed row."""
+        loaded = getattr(self, "_loaded", {})
         return {
             f.attname
             for f in self._meta.concrete_fields
             if f.attname in self.__dict__
-            and (f.attname not in loaded or self.__dict__[f.attname] != loaded[f.attname])
+            and (
+                f.attname in self._uncommitted
+                or f.attname not in loaded
+                or self.__dict__[f.attname] != loaded[f.attname]
+            )
         }
 
     def differences(self, other: Task) -> set[str]:
@@ -145,59 +203,56 @@ class Task(Work, models.Model):
         if self.status == COMPLETED:
             self.progress = 100
 
-    def save(
+    def _save_changes(
         self,
-        force_insert: bool | tuple[Any, ...] = False,
-        force_update: bool = False,
-        using: str | None = None,
-        update_fields: Iterable[str] | None = None,
+        using: str,
+        alone: bool,
+        only: Iterable[str] | None,
+        take: Callable[[Task], dict[str, Any]],
     ) -> None:
-        """Write what changed since load, on top of the row as it is now, with its event.
-
-        Nothing is written when nothing really changes. Raises ``IllegalTransition`` when the row's
-        status does not allow the change, ``InvalidValue`` for a bad value, and
-        ``Task.DoesNotExist`` when the row is gone; a stale instance never brings a task back.
-        """
-        using = using or router.db_for_write(Task, instance=self)
-        alone = not connections[using].in_atomic_block
-        with transaction.atomic(using=using):
-            if self._state.adding:
-                self.prepare_insert()
-                with log.staged(lambda: update_event(self), using=using, alone=alone):
-                    super().save(force_insert=True, using=using)
-                self.remember()
-            else:
-                self._save_changes(using, alone, update_fields)
-
-    def _save_changes(self, using: str, alone: bool, only: Iterable[str] | None) -> None:
         rows = lock_rows(Task, [self.pk], using)
         if not rows:
             raise Task.DoesNotExist(f"Task {self.pk} is gone.")
         chosen = self.changes()
         if only is not None:
             chosen &= {self._meta.get_field(name).attname for name in only}  # type: ignore[union-attr]
-        self.save_onto(rows[0], chosen, using=using, alone=alone)
+        reported = {name: value for name, value in take(rows[0]).items() if name not in chosen}
+        for name, value in reported.items():
+            setattr(self, name, value)
+        self.save_onto(rows[0], chosen | set(reported), using=using, alone=alone)
 
     def save_onto(self, row: Task, chosen: set[str], *, using: str, alone: bool) -> None:
         """Write the chosen fields onto ``row``, this task's locked row; within a transaction."""
         previous_owner, left_alone = owner_text(row), self.changes() - chosen
         changed = self._merge(row, chosen - {"version", "updated_at"})
-        self._adopt(row, left_alone)
+        self._adopt(row, left_alone, changed)
         if not changed:
             return
+        self._write(row, changed, previous_owner, using, alone)
+
+    def _write(self, row: Task, changed: set[str], previous_owner: str, using: str, alone: bool) -> None:
+        # If this fails or is rolled back, the next save writes them again.
+        self._uncommitted |= changed
+        transaction.on_commit(partial(self._committed, changed), using=using, robust=True)
         if changed <= PRIVATE:
             super().save(using=using, update_fields=changed)
             return
         with log.staged(lambda: update_event(row, previous_owner), using=using, alone=alone):
             super().save(using=using, update_fields=changed)
 
-    def _adopt(self, row: Task, left_alone: set[str]) -> None:
-        """Take over the row's values, so that this instance is not stale, but for unsaved ones."""
-        for field in self._meta.concrete_fields:
-            name = field.attname
-            if name in self.__dict__ and name not in left_alone:
-                setattr(self, name, getattr(row, name))
-                self._loaded[name] = getattr(row, name)
+    def _committed(self, names: set[str]) -> None:
+        self._uncommitted -= names
+
+    def _adopt(self, row: Task, left_alone: set[str], changed: set[str]) -> None:
+        """Take over the row's values, so that this instance is not stale, but for unsaved ones.
+
+        Of deferred fields only those that ``changed``: they are going to be written from here.
+        """
+        names = (set(self.__dict__) | changed) - left_alone
+        names &= {field.attname for field in self._meta.concrete_fields}
+        for name in names:
+            setattr(self, name, getattr(row, name))
+        self.remember(names)
 
     def _merge(self, row: Task, chosen: set[str]) -> set[str]:
         """Put the chosen values onto the locked row; return the names of all that then differ."""

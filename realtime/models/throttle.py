@@ -8,7 +8,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -22,16 +22,21 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("realtime.report")
 
+#: Seconds until a report that the database did not take is tried again.
+RETRY_SECONDS = 1.0
+
 
 class Throttle:
     """The reports of one task instance that have not been written yet."""
 
     def __init__(self, task: Task) -> None:
         self.task = task
-        self._lock = threading.RLock()
+        # Never held during a query: the timer may wait for a row that the worker's transaction has
+        # locked, and the worker must be able to report meanwhile. The row's lock orders the writes.
+        self._lock = threading.Lock()
         self._values: dict[str, Any] = {}
         self._written_at = float("-inf")
-        self._due = False
+        self._due_on: _Timer | None = None
         self._raise: Exception | None = None
         self._warned = False
 
@@ -46,52 +51,80 @@ class Throttle:
                 self.task.pk,
             )
         with self._lock:
+            if values.keys() & {"done", "total"} and "progress" not in values:
+                # An older percentage must not stand against a newer count.
+                self._values.pop("progress", None)
             self._values.update(values)
-            if self._raise is not None:
-                error, self._raise = self._raise, None
-                raise error
+            error, self._raise = self._raise, None
             wait = self._written_at + conf.PROGRESS_INTERVAL - time.monotonic()
-            if wait <= 0:
-                self._write(self.task)
-            elif inside:
-                # Another thread would wait for the row that this transaction has locked.
-                transaction.on_commit(self.flush, using=using, robust=True)
-            elif not self._due:
-                self._due = True
-                _timer.call_later(wait, self)
+        if error is not None:
+            raise error
+        if wait <= 0:
+            self._write(self.task)
+        elif inside:
+            # Another thread would wait for the row that this transaction has locked.
+            transaction.on_commit(self.flush, using=using, robust=True)
+        else:
+            self.write_later(wait)
+
+    def write_later(self, seconds: float) -> None:
+        """Let the timer write what waits, after ``seconds``."""
+        # A forked child inherits this object, but not the timer that it waits for.
+        timer = _timer
+        with self._lock:
+            waits, self._due_on = self._due_on is timer, timer
+        if not waits:
+            timer.call_later(seconds, self)
 
     def flush(self) -> None:
         """Write what waits, in whatever thread this is; the worker learns of trouble at its next report."""
         with self._lock:
-            self._due = False
+            self._due_on = None
             if not self._values:
                 return
-            model = type(self.task)
-            try:
-                # Not through the worker's own instance, which its thread may be using now.
-                self._write(model._base_manager.get(pk=self.task.pk))
-            except (RealtimeError, model.DoesNotExist) as error:
-                self.task._working = self.task._working or isinstance(error, TaskCancelled)
-                self._raise = error
+        model = type(self.task)
+        try:
+            # Not through the worker's own instance, which its thread may be using now.
+            task = model._base_manager.get(pk=self.task.pk)
+            task._throttle = self
+            self._write(task)
+        except (RealtimeError, model.DoesNotExist) as error:
+            self.task._working = self.task._working or isinstance(error, TaskCancelled)
+            self._raise = error
 
     def _write(self, task: Task) -> None:
         self._written_at = time.monotonic()
-        # Kept when this fails: a later report, or the terminal change, carries them.
-        task.write_report(self._values)
-        self._values = {}
+        task.write_report()
 
     @contextmanager
-    def settled(self) -> Iterator[dict[str, Any]]:
-        """Hold back the timer, and hand over the values that the caller's own write must carry."""
-        with self._lock:
-            yield self._values
-            self._values = {}
+    def unwritten(self) -> Iterator[Callable[[], dict[str, Any]]]:
+        """Hand over a function that takes the values to be written, once their row is locked.
+
+        When the block fails they are kept: a later report, or the terminal change, carries them.
+        """
+        taken: dict[str, Any] = {}
+
+        def take() -> dict[str, Any]:
+            with self._lock:
+                taken.update(self._values)
+                self._values = {}
+            return taken
+
+        try:
+            yield take
+        except BaseException:
+            with self._lock:
+                self._values = {**taken, **self._values}
+            raise
 
 
 class _Timer:
-    """One thread for all throttles of the process; it ends when nothing is due for a while."""
+    """One thread for all throttles of the process.
 
-    IDLE = 5.0
+    It ends when nothing is due, and keeps no database connection while nothing is due soon.
+    """
+
+    IDLE = 1.0
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Throttle]] = []
@@ -112,12 +145,15 @@ class _Timer:
     def _next(self) -> Throttle | None:
         with self._condition:
             while True:
-                wait = self._heap[0][0] - time.monotonic() if self._heap else self.IDLE
-                if self._heap and wait <= 0:
+                wait = self._heap[0][0] - time.monotonic() if self._heap else float("inf")
+                if wait <= 0:
                     return heapq.heappop(self._heap)[2]
-                if not self._condition.wait(wait) and not self._heap:
+                if self._condition.wait(min(wait, self.IDLE)) or wait <= self.IDLE:
+                    continue
+                if not self._heap:
                     self._thread = None
                     return None
+                connections.close_all()
 
     def _run(self) -> None:
         try:
@@ -125,9 +161,10 @@ class _Timer:
                 try:
                     throttle.flush()
                 except Exception:
-                    # The database is away: the value goes with the next report or the last change.
-                    logger.exception("A report of task %s was not written.", throttle.task.pk)
+                    # The database is away: tried again, unless a later write carries the values.
+                    logger.warning("A report of task %s was not written.", throttle.task.pk, exc_info=True)
                     connections.close_all()
+                    throttle.write_later(RETRY_SECONDS)
         finally:
             connections.close_all()
 
@@ -136,7 +173,10 @@ class _Timer:
         with self._condition:
             due, self._heap = [entry[2] for entry in self._heap], []
         for throttle in due:
-            throttle.flush()
+            try:
+                throttle.flush()
+            except Exception:
+                logger.warning("A report of task %s was lost.", throttle.task.pk, exc_info=True)
 
 
 _timer = _Timer()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -94,9 +96,20 @@ def clean_status(value: str) -> str:
 
 def clean_value(name: str, value: Any) -> Any:
     """Return a value for ``QuerySet.update``; expressions are left to the database."""
-    if name == "result":
-        return value if hasattr(value, "resolve_expression") else clean_json(value)
+    if hasattr(value, "resolve_expression"):
+        return value
+    if clean := _CLEAN.get(name):
+        return clean(value)
     return clean_text(value) if isinstance(value, str) else value
+
+
+_CLEAN: dict[str, Callable[[Any], Any]] = {
+    "result": clean_json,
+    "status": clean_status,
+    "progress": clean_progress,
+    "done": partial(clean_count, "done"),
+    "total": partial(clean_count, "total"),
+}
 
 
 def percent(done: int, total: int | None) -> int | None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
 
 from asgiref.sync import sync_to_async
-from django.db import connections, router, transaction
+from django.db import connections, models, router, transaction
 from django.utils import timezone
 
 from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING
@@ -19,14 +20,19 @@ if TYPE_CHECKING:
     from realtime.models.task import Task
 
 
-class Work:
-    """Mixed into ``Task``: ``start``, ``report``, ``complete``, ``fail``, ``cancel``, and async twins."""
+class Work(models.Model):
+    """A part of ``Task``: ``start``, ``report``, ``complete``, ``fail``, ``cancel``, and async twins."""
+
+    class Meta:
+        """The fields are those of ``Task``."""
+
+        abstract = True
 
     _throttle: Throttle | None = None
     #: This instance is its worker's: it started the task, or was told that the task was cancelled.
     _working = False
 
-    def start(self: Task) -> None:  # type: ignore[misc]
+    def start(self) -> None:
         """Begin to work. Raises ``IllegalTransition`` unless the task is pending."""
 
         def decide(row: Task) -> dict[str, Any]:
@@ -38,7 +44,7 @@ class Work:
         self._working = True
 
     def report(
-        self: Task,  # type: ignore[misc]
+        self,
         progress: float | None = None,
         *,
         done: int | None = None,
@@ -65,18 +71,18 @@ class Work:
         if progress is not None:
             values["progress"] = transitions.clean_progress(progress)
         if self._throttle is None:
-            self._throttle = Throttle(self)
+            self._throttle = Throttle(cast("Task", self))
         self._throttle.offer(values)
 
-    def complete(self: Task, result: Any = None) -> None:  # type: ignore[misc]
+    def complete(self, result: Any = None) -> None:
         """Finish with success; ``result`` is any JSON value."""
         self._finish(status=COMPLETED, result=result)
 
-    def fail(self: Task, error: object = "", traceback: str = "") -> None:  # type: ignore[misc]
+    def fail(self, error: object = "", traceback: str = "") -> None:
         """Finish without success. ``error`` is shown to the owner, ``traceback`` to staff only."""
         self._finish(status=FAILED, error=str(error), traceback=traceback)
 
-    def cancel(self: Task) -> None:  # type: ignore[misc]
+    def cancel(self) -> None:
         """Ask the task to stop, or, in its worker once it was asked, say that it has stopped.
 
         A pending task becomes ``cancelled`` at once. A running one gets ``cancel_requested_at`` and its
@@ -95,7 +101,7 @@ class Work:
 
         self._change(decide)
 
-    def _finish(self: Task, **values: Any) -> None:  # type: ignore[misc]
+    def _finish(self, **values: Any) -> None:
         def decide(row: Task) -> dict[str, Any]:
             if row.status in FINAL:
                 raise IllegalTransition(message=f"A {row.status} task cannot become {values['status']}.")
@@ -103,8 +109,8 @@ class Work:
 
         self._change(decide)
 
-    def write_report(self: Task, values: dict[str, Any]) -> None:  # type: ignore[misc]
-        """Write reported values now. For :class:`~realtime.models.throttle.Throttle`."""
+    def write_report(self) -> None:
+        """Write the reported values now. For :class:`~realtime.models.throttle.Throttle`."""
 
         def decide(row: Task) -> dict[str, Any]:
             if row.status == CANCELLED or (row.cancel_requested_at and row.status == RUNNING):
@@ -112,37 +118,37 @@ class Work:
                 raise TaskCancelled
             if row.status != RUNNING:
                 raise IllegalTransition(message=f"A {row.status} task cannot report.")
-            return values
+            return {}
 
-        self._write(decide)
+        self._change(decide)
 
-    def _change(self: Task, decide: Callable[[Task], dict[str, Any]]) -> None:  # type: ignore[misc]
-        """Write what ``decide`` makes of the locked row, with the last reported values."""
+    @contextmanager
+    def unwritten(self) -> Iterator[Callable[[Task], dict[str, Any]]]:
+        """Hand over a function that takes the last reported values, for the locked row to carry."""
         if self._throttle is None:
-            self._write(decide)
+            yield lambda row: {}
             return
-        # A report of the timer's that is under way ends first.
-        with self._throttle.settled() as unwritten:
-            self._write(lambda row: {**unwritten, **decide(row)})
+        with self._throttle.unwritten() as take:
+            yield lambda row: {} if row.status in FINAL else _with_share(take(), row)
 
-    def _write(self: Task, decide: Callable[[Task], dict[str, Any]]) -> None:  # type: ignore[misc]
-        model = type(self)
+    def _change(self, decide: Callable[[Task], dict[str, Any]]) -> None:
+        """Write what ``decide`` makes of the locked row, with the last reported values."""
+        task = cast("Task", self)
+        model = type(task)
         using = router.db_for_write(model, instance=self)
         alone = not connections[using].in_atomic_block
-        with transaction.atomic(using=using):
+        with self.unwritten() as take, transaction.atomic(using=using):
             rows = lock_rows(model, [self.pk], using)
             if not rows:
                 raise model.DoesNotExist(f"Task {self.pk} is gone.")
             row = rows[0]
-            values = decide(row)
-            if "progress" not in values and ("done" in values or "total" in values):
-                share = transitions.percent(values.get("done", row.done), values.get("total", row.total))
-                values = values if share is None else {**values, "progress": share}
+            decided = decide(row)
+            values = {**take(row), **decided}
             kept = {name: getattr(self, name) for name in values}
             try:
                 for name, value in values.items():
                     setattr(self, name, value)
-                self.save_onto(row, set(values), using=using, alone=alone)
+                task.save_onto(row, set(values), using=using, alone=alone)
             except RealtimeError:
                 for name, value in kept.items():
                     setattr(self, name, value)
@@ -167,3 +173,11 @@ class Work:
     async def acancel(self) -> None:
         """Do what :meth:`cancel` does, from async code."""
         await sync_to_async(self.cancel)()
+
+
+def _with_share(values: dict[str, Any], row: Task) -> dict[str, Any]:
+    """Add the progress that follows from ``done`` of ``total``, unless it was reported itself."""
+    if "progress" in values or not values.keys() & {"done", "total"}:
+        return values
+    share = transitions.percent(values.get("done", row.done), values.get("total", row.total))
+    return values if share is None else {**values, "progress": share}

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import msgspec
 from msgspec import UNSET
 
 from realtime import sse
-from realtime.events import BROADCAST, TASK_UPDATE, LogEvent
+from realtime.events import BROADCAST, TASK_KINDS, TASK_UPDATE, LogEvent
 from realtime.protocol import server
 from realtime.topics import keys_of
 
@@ -47,8 +48,12 @@ def as_text(frame: server.Frame) -> str:
     return _encode(frame).decode()
 
 
+@cache
 def as_stream(retry_ms: int) -> Callable[[server.Frame], bytes]:
-    """Return the encoder of an event stream; ``connected`` and final updates carry ``retry``."""
+    """Return the encoder of an event stream; ``connected`` and final updates carry ``retry``.
+
+    The same one for the same ``retry_ms``: a delivery keeps one wire form per encoder.
+    """
 
     def encode(frame: server.Frame) -> bytes:
         id = None if frame.id is UNSET else frame.id
@@ -63,11 +68,13 @@ def as_stream(retry_ms: int) -> Callable[[server.Frame], bytes]:
 class Delivery:
     """An event on its way out. Equal frames are encoded once per encoder and kept."""
 
-    __slots__ = ("_encoded", "event", "keys", "position", "size")
+    __slots__ = ("_encoded", "event", "final", "is_task", "keys", "position", "size")
 
     def __init__(self, event: LogEvent) -> None:
         self.event = event
         self.position = event.position
+        # Asked for every client: found out once.
+        self.is_task, self.final = event.kind in TASK_KINDS, event.final
         self.keys = tuple(keys_of(event))
         #: Bytes of the JSON of the event, the measure of every buffer it lies in.
         self.size = len(_encode(event.data)) + 200 if self.keys else 200

@@ -13,7 +13,7 @@ from realtime.events import now
 from realtime.protocol import server
 
 if TYPE_CHECKING:
-    from realtime.stream import Stream
+    from realtime.stream.connection import Connection
 
 NEVER = float("inf")
 
@@ -31,9 +31,11 @@ class Timers:
         heartbeat: float = NEVER,
         comment: float = NEVER,
         ping: float = NEVER,
+        pong_timeout: float = NEVER,
         max_age: float = NEVER,
     ) -> None:
         self._loop = asyncio.get_running_loop()
+        self._pong_timeout = pong_timeout
         begin = self._loop.time()
         self._heartbeat, self._comment, self._ping = heartbeat, comment, ping
         self._last_event = self._last_heartbeat = self._last_comment = self._last_ping = begin
@@ -42,7 +44,11 @@ class Timers:
         self._handle: asyncio.TimerHandle | None = None
         self._wake: Callable[[], None] = lambda: None
         self._expires_at: float | None = None
-        self._answered = True
+        self._measured = True
+        #: When the client last answered a ping, or None: many never do, and may stay.
+        self._last_answer: float | None = None
+        #: Something is due: the stream must look.
+        self.rung = False
 
     @property
     def heartbeat_interval(self) -> float:
@@ -69,26 +75,34 @@ class Timers:
         """A task or broadcast event was sent: only these put the heartbeats off."""
         self._last_event = self._loop.time()
 
-    def round_trip(self, t: object) -> float | None:
+    def answered(self, t: object) -> float | None:
         """Return the milliseconds since the ping that carried ``t``, or None if it is not the last."""
-        if t != self._last_ping or self._answered:
+        self._last_answer = self._loop.time()
+        if t != self._last_ping or self._measured:
             return None
-        self._answered = True
-        return (self._loop.time() - self._last_ping) * 1000
+        self._measured = True
+        return (self._last_answer - self._last_ping) * 1000
+
+    def _silent_since(self) -> float:
+        """Return when a client that used to answer pings must be given up; never for others."""
+        return NEVER if self._last_answer is None else self._last_answer + self._pong_timeout
 
     @staticmethod
     def wall() -> float:
         """Return the Unix time, in which credentials expire."""
         return time.time()
 
+    def gone_silent(self) -> bool:
+        """Whether a client that used to answer pings has not done so for ``PONG_TIMEOUT``."""
+        return self._loop.time() >= self._silent_since()
+
     def too_old(self) -> bool:
         """Whether the stream has lived its time."""
         return self._loop.time() >= self._end
 
-    def due(self, stream: Stream) -> Iterator[server.Frame | bytes]:
+    def due(self, stream: Connection) -> Iterator[server.Frame | bytes]:
         """Yield what must be sent now, and arm the timer for what comes next."""
-        if self._handle is not None and self._handle.when() > self._loop.time():
-            return
+        self.rung = False
         moment = self._loop.time()
         if moment >= max(self._last_event, self._last_comment) + self._comment:
             self._last_comment = moment
@@ -98,7 +112,7 @@ class Timers:
             stream.advance()
             yield server.Heartbeat(timestamp=now(), id=stream.id, t=time.time())
         if moment >= self._last_ping + self._ping:
-            self._last_ping, self._answered = moment, False
+            self._last_ping, self._measured = moment, False
             stream.advance()
             yield server.Ping(timestamp=now(), id=stream.id, t=moment)
         self._arm()
@@ -109,10 +123,15 @@ class Timers:
             max(self._last_event, self._last_comment) + self._comment,
             max(self._last_event, self._last_heartbeat) + self._heartbeat,
             self._last_ping + self._ping,
+            self._silent_since(),
             self._end,
         )
         if self._expires_at is not None:
             when = min(when, self._loop.time() + max(0.0, self._expires_at - self.wall()))
         if when < NEVER:
             # Never in the past: a clock that steps must not make this spin.
-            self._handle = self._loop.call_at(max(when, self._loop.time() + 0.001), self._wake)
+            self._handle = self._loop.call_at(max(when, self._loop.time() + 0.001), self._ring)
+
+    def _ring(self) -> None:
+        self.rung = True
+        self._wake()

@@ -21,16 +21,16 @@ from realtime.exceptions import (
     TOO_MANY_SUBSCRIPTIONS,
     UNAVAILABLE,
     WRONG_USER,
-    Problem,
     ProtocolError,
     Refused,
 )
 from realtime.protocol import client, server
 from realtime.snapshots import Snapshot, States
+from realtime.stream import frames
 from realtime.topics import BROADCASTS, TASKS, Subscriptions
 
 if TYPE_CHECKING:
-    from realtime.stream import Stream
+    from realtime.stream.connection import Connection
 
 #: Messages of one client that may wait to be served.
 PENDING_LIMIT = 64
@@ -41,11 +41,13 @@ SNAPSHOT_ATTEMPTS = 5
 class Commands:
     """Serves one stream's client. One look-up is under way at a time; pings never wait for it."""
 
-    def __init__(self, stream: Stream) -> None:
+    def __init__(self, stream: Connection) -> None:
         self.stream = stream
         self._instant: deque[client.Ping | client.Status] = deque()
         self._ordered: deque[client.Subscribe | client.Unsubscribe | client.Authenticate] = deque()
-        self._serving: client.Subscribe | None = None
+        self._serving: client.Subscribe | client.Authenticate | None = None
+        self._fresh_for: client.Subscribe | None = None
+        self._resumed: client.Subscribe | None = None
         self._wanted = Subscriptions()
         self._lookup: asyncio.Task[Any] | None = None
         self._then: Callable[[Any], None] = lambda found: None
@@ -71,7 +73,7 @@ class Commands:
         if self._lookup is not None:
             self._lookup.cancel()
 
-    async def serve(self) -> None:
+    def serve(self) -> None:
         """Answer what can be answered now."""
         while self._instant:
             self._answer(self._instant.popleft())
@@ -94,11 +96,20 @@ class Commands:
                 server.Pong(timestamp=now(), id=stream.id, t=message.t, request_id=message.request_id)
             )
         else:
-            stream.write(stream.status(message.request_id))
+            stream.write(
+                frames.status(
+                    stream.figures,
+                    stream.subscriptions,
+                    stream.cursor,
+                    stream.id,
+                    not stream.caught_up,
+                    message.request_id,
+                )
+            )
 
     def _begin(self, message: client.Subscribe | client.Unsubscribe | client.Authenticate) -> None:
         if isinstance(message, client.Authenticate):
-            self._serving = None
+            self._serving = message
             self._look(auth.verified(message.token), partial(self._renew, message))
             return
         wanted = message.subscriptions()
@@ -115,18 +126,19 @@ class Commands:
         if message.after is not None:
             self._resume(message, message.after, wanted)
             return
-        if TASKS in wanted.topics and not self.stream.viewer.view_all:
-            del wanted.topics[TASKS]
-            self.stream.error(FORBIDDEN, None, message.request_id, topic=TASKS)
-            if not wanted:
-                return
         self._fresh(message, wanted)
 
     # -- fresh --------------------------------------------------------------------------------
 
     def _fresh(self, message: client.Subscribe | None, wanted: Subscriptions) -> None:
         """Begin to read the snapshot; other subscriptions go on meanwhile."""
-        self._serving, self._wanted, self._attempts = message, wanted, 0
+        if TASKS in wanted.topics and not self.stream.viewer.view_all:
+            del wanted.topics[TASKS]
+            request_id = message.request_id if message else None
+            self.stream.error(FORBIDDEN, None, request_id, topic=TASKS)
+            if not wanted and not self.stream.was_reset:
+                return
+        self._serving, self._fresh_for, self._wanted, self._attempts = message, message, wanted, 0
         self._look(self.stream.hub.reader.snapshot(wanted, self.stream.viewer), self._finish_fresh)
 
     def _look(self, reading: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
@@ -155,7 +167,7 @@ class Commands:
 
     def _finish_fresh(self, snapshot: Snapshot) -> None:
         """Add the subscriptions at the cursor, then tell the snapshot, then ``subscribed``."""
-        stream, wanted, message = self.stream, self._wanted, self._serving
+        stream, wanted, message = self.stream, self._wanted, self._fresh_for
         stream.advance()
         keys = wanted.keys(stream.viewer)
         # While it was read the cursor went on; what it passed of these keys is not sent any more.
@@ -195,14 +207,14 @@ class Commands:
     def _resume(self, message: client.Subscribe, after: int | str, wanted: Subscriptions) -> None:
         if self.stream.acknowledged or self.stream.subscriptions:
             raise ProtocolError(LATE_RESUME)
-        self._serving, self._wanted = message, wanted
+        self._serving = self._resumed = message
         self.stream.resume(client.parse_cursor(after), wanted)
         if self.stream.resuming:
             self._look(self.stream.hub.reader.states(wanted.task_ids), self._finish_resume)
 
     def _finish_resume(self, states: States) -> None:
         """The missed events have been sent: say what is watched no longer, then ``subscribed``."""
-        stream, message = self.stream, self._serving
+        stream, message = self.stream, self._resumed
         gone = Subscriptions(
             t
             for t in stream.subscriptions.task_ids
@@ -225,18 +237,17 @@ class Commands:
 
         ``answered`` says that the connection's resume, if there was one, has had its ``subscribed``.
         """
-        message, waits = self._serving, False
+        serving, waits = self._serving, False
         if self._lookup is not None:
             self._lookup.cancel()
             self._lookup = None
-            if message is not None and message.after is None:
-                self._ordered.appendleft(message)
-                waits = True
+            if serving is not None and serving is not self._resumed:
+                self._ordered.appendleft(serving)
+                waits = isinstance(serving, client.Subscribe)
         wanted = self.stream.subscriptions.copy()
         self.stream.forget(wanted)
         if wanted or not waits:
-            resumed = message is not None and message.after is not None and not answered
-            self._fresh(message if resumed else None, wanted)
+            self._fresh(None if answered else self._resumed, wanted)
 
     # -- unsubscribe --------------------------------------------------------------------------
 
@@ -244,28 +255,3 @@ class Commands:
         if BROADCASTS in wanted.topics:
             raise ProtocolError(message="Every connection receives broadcasts.")
         self.stream.drop(wanted, message=message)
-
-
-def one_of(message: client.Subscribe | client.Unsubscribe | None) -> dict[str, Any]:
-    """Return ``task_id`` or ``topic`` when a message asked for just one thing."""
-    if message is None:
-        return {}
-    wanted = message.subscriptions()
-    if len(wanted) != 1:
-        return {}
-    if wanted.task_ids:
-        return {"task_id": next(iter(wanted.task_ids))}
-    return {"topic": next(iter(wanted.topics))}
-
-
-def problem_frame(
-    problem: Problem, message: str | None, request_id: client.RequestId, **about: str
-) -> server.Error:
-    """Return the ``error`` frame for a problem."""
-    return server.Error(
-        timestamp=now(),
-        code=problem.code,
-        message=message or problem.message,
-        request_id=request_id,
-        **about,
-    )
