@@ -4,13 +4,14 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint types check bench
+.PHONY: run test lint types check bench requirements
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## the demonstration on this machine; PORT=8001 if 8000 is taken
 	@$(BIN)/python -m project.demo.run
 
-test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start themselves
+test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start, and a real browser
+	@$(BIN)/python -m tests.kit.chromium
 	@$(BIN)/python -m pytest $(ARGS)
 
 lint: $(READY)  ## style and formatting
@@ -26,6 +27,9 @@ check: $(READY)  ## Django's checks, and that no migration is missing
 
 bench: $(READY)  ## the measurements of docs/design.md
 	@$(BIN)/python -m bench $(ARGS)
+
+requirements: $(READY)  ## write docs/requirements.md: which test covers which row
+	@$(BIN)/python -m tests.kit.requirements
 
 # Touched last: an installation that was cut off is done again.
 $(READY): requirements.txt

@@ -10,10 +10,11 @@ import hashlib
 import io
 import tempfile
 import zipfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 from project.demo import library
 from project.demo.models import LibraryFile
@@ -62,18 +63,22 @@ def hash_library() -> Work:
 
 def zip_library() -> Work:
     """A zip of the standard library's sources, in a temporary file that goes with the job."""
-    paths = library.sources()
     with tempfile.TemporaryFile(prefix="demo-", suffix=".zip") as file:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for done, path in enumerate(paths, start=1):
-                name = str(path.relative_to(library.ROOT))
-                archive.write(path, name)
-                yield Step(done, len(paths), "Compressing", name)
-        return {
-            "files": len(paths),
-            "bytes": sum(path.stat().st_size for path in paths),
-            "zip_bytes": file.tell(),
-        }
+        return (yield from zip_into(file, library.sources()))
+
+
+def zip_into(file: IO[bytes], paths: Sequence[Path]) -> Work:
+    """Write a zip of these files of the standard library."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for done, path in enumerate(paths, start=1):
+            name = str(path.relative_to(library.ROOT))
+            archive.write(path, name)
+            yield Step(done, len(paths), "Compressing", name)
+    return {
+        "files": len(paths),
+        "bytes": sum(path.stat().st_size for path in paths),
+        "zip_bytes": file.tell(),
+    }
 
 
 def import_inventory() -> Work:

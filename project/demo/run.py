@@ -34,7 +34,7 @@ def main() -> int:
     try:
         django.setup()
         _require_free_port(settings.PORT)
-        call_command("migrate", verbosity=0)
+        call_command("migrate", verbosity=0, skip_checks=False)
         with Children() as children:
             _run(children, stop)
     except (CommandError, ImproperlyConfigured) as error:

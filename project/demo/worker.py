@@ -78,9 +78,7 @@ class Worker:
         try:
             while True:
                 step = next(work)
-                task.report(
-                    done=step.done, total=step.total, phase=step.phase, message=step.message
-                )
+                task.report(done=step.done, total=step.total, phase=step.phase, message=step.message)
                 if cancel_at is not None and step.done >= step.total * cancel_at:
                     cancel_at = None
                     # As a user would, who sees the same row from another process.

@@ -29,9 +29,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--seconds", type=_positive, default=10, help="length of a job (default: %(default)s)"
         )
-        parser.add_argument(
-            "--keep", type=int, default=20, help="tasks that stay (default: %(default)s)"
-        )
+        parser.add_argument("--keep", type=int, default=20, help="tasks that stay (default: %(default)s)")
         parser.add_argument("--once", action="store_true", help="one round only")
 
     def handle(self, *args: Any, **options: Any) -> None:

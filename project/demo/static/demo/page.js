@@ -60,7 +60,7 @@ function connectionWords({ state, reason, retryIn }) {
 client.addEventListener("snapshot", drawAll);
 client.addEventListener("change", ({ detail: id }) => draw(id));
 client.addEventListener("frame", ({ detail: frame }) => {
-  liveUntil = client.now();
+  if (client.state === "live") liveUntil = client.now(); // a refused attempt to come back brings frames too
   if (frame.type === "subscribed" && frame.recovered !== true) {
     document.getElementById("truncated").hidden = frame.truncated !== true;
   }
