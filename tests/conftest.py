@@ -1,0 +1,61 @@
+"""Fixtures of the suite: both database engines in one run, a hub, users."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
+from django.db import connections
+
+from realtime import database
+from realtime.hub import Hub
+from tests import router
+
+pytest_plugins = ["tests.flows"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every test that takes ``engine`` both real databases, with real commits."""
+    for item in items:
+        if "engine" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "postgres"]))
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def engine(request: pytest.FixtureRequest, transactional_db: None) -> Iterator[str]:
+    """Run the test on each database engine; ``Task.objects`` and the log go there."""
+    router.active = {"sqlite": "default", "postgres": "postgres"}[request.param]
+    yield router.active
+    database.close()
+    router.active = "default"
+
+
+@pytest.fixture
+async def hubs(engine: str) -> AsyncIterator[Callable[..., Awaitable[Hub]]]:
+    """Make started hubs, as of several processes: ``await hubs(channel_layer=...)``."""
+    started: list[Hub] = []
+
+    async def make(**options: Any) -> Hub:
+        hub = Hub(**options)
+        started.append(hub)
+        await hub.start()
+        return hub
+
+    yield make
+    for hub in started:
+        await hub.stop()
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.fixture
+def make_user(engine: str) -> Callable[..., Any]:
+    """Make users with a name of their own: ``make_user(is_staff=True)``."""
+
+    def make(name: str = "", **fields: Any) -> Any:
+        return get_user_model().objects.create_user(name or f"user-{uuid.uuid4().hex[:8]}", **fields)
+
+    return make

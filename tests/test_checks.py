@@ -1,0 +1,127 @@
+"""manage.py check: every setting that cannot work is named, by a stable id."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.checks import ERROR, run_checks
+from django.core.management import call_command
+from django.core.management.base import SystemCheckError
+
+from realtime import checks
+from realtime.conf import SETTINGS
+
+pytestmark = pytest.mark.requirement("O6")
+
+REDIS_CORE, IN_MEMORY = checks.REDIS_CORE, checks.IN_MEMORY
+GZIP = "django.middleware.gzip.GZipMiddleware"
+
+Change = Callable[[Any, pytest.MonkeyPatch], None]
+
+
+def setting(name: str, value: Any) -> Change:
+    """Set one of Django's settings."""
+    return lambda settings, patch: setattr(settings, name, value)
+
+
+def layer(backend: str, **config: Any) -> Change:
+    """Set the channel layer."""
+    return setting("CHANNEL_LAYERS", {"default": {"BACKEND": backend, "CONFIG": config}})
+
+
+def workers(variable: str, number: str) -> Change:
+    """Say by the environment how many processes serve."""
+    return lambda settings, patch: patch.setenv(variable, number)
+
+
+def kept_connections(settings: Any, patch: pytest.MonkeyPatch) -> None:
+    """Keep database connections for a minute."""
+    patch.setitem(settings.DATABASES["default"], "CONN_MAX_AGE", 60)
+
+
+def gzip(settings: Any, patch: pytest.MonkeyPatch) -> None:
+    """Compress answers."""
+    settings.MIDDLEWARE = [GZIP, *settings.MIDDLEWARE]
+
+
+#: For each id, the settings that bring it; the text of the message names what is wrong.
+WRONG: list[tuple[str, Change, str]] = [
+    ("realtime.E001", setting("REALTIME", ["PING_INTERVAL"]), "REALTIME must be a dict"),
+    ("realtime.E002", setting("REALTIME", {"PING_INTERVALL": 30}), "PING_INTERVALL"),
+    ("realtime.E003", setting("REALTIME", {"PING_INTERVAL": "30"}), "PING_INTERVAL"),
+    ("realtime.E003", setting("REALTIME", {"MAX_EVENT_SIZE": 10}), "from 1,024 to 900,000"),
+    ("realtime.E004", setting("REALTIME", {"PONG_TIMEOUT": 30}), "greater than"),
+    ("realtime.E004", setting("REALTIME", {"PING_INTERVAL": 90}), "greater than"),
+    ("realtime.W005", setting("CHANNEL_LAYERS", {}), "no default"),
+    ("realtime.E006", workers("WORKERS", "2"), "WORKERS is 2"),
+    ("realtime.E006", workers("WEB_CONCURRENCY", "4"), "is 4"),
+    ("realtime.E007", layer(REDIS_CORE), "socket_timeout"),
+    ("realtime.E007", layer(REDIS_CORE, hosts=[("localhost", 6379)]), "socket_timeout"),
+    ("realtime.E007", layer(REDIS_CORE, hosts=[{"socket_timeout": 5}]), "socket_timeout"),
+    ("realtime.E007", layer(REDIS_CORE, hosts=[{"socket_timeout": None}, {}]), "socket_timeout"),
+    ("realtime.W008", gzip, "BREACH"),
+    ("realtime.E009", kept_connections, "CONN_MAX_AGE"),
+    ("realtime.E010", setting("ASGI_APPLICATION", None), "ASGI_APPLICATION"),
+]
+
+#: Settings that look like those above and are right.
+RIGHT: list[Change] = [
+    setting("REALTIME", {}),
+    setting("REALTIME", {"PING_INTERVAL": 5, "PONG_TIMEOUT": 10.5}),
+    lambda settings, patch: delattr(settings, "REALTIME"),
+    workers("WORKERS", "1"),
+    workers("WORKERS", "many"),
+    layer(REDIS_CORE, hosts=[{"socket_timeout": None}, {"socket_timeout": 15}]),
+    layer("channels_redis.pubsub.RedisPubSubChannelLayer"),
+]
+
+
+@pytest.mark.parametrize(("id_", "change", "text"), WRONG, ids=[row[0] for row in WRONG])
+def test_each_id_has_settings_that_bring_it(
+    id_: str, change: Change, text: str, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Exactly that message, at the level its letter says, and it tells what is wrong."""
+    change(settings, monkeypatch)
+    (message,) = run_checks(tags=["realtime"])
+    assert message.id == id_
+    assert text in message.msg
+    assert (message.level >= ERROR) == ("E" in id_.partition(".")[2])
+
+
+def test_every_id_is_tested() -> None:
+    """The table above names every id that the code can give."""
+    source = Path(checks.__file__).read_text()
+    assert set(re.findall(r'id="(realtime\.\w+)"', source)) == {row[0] for row in WRONG}
+
+
+@pytest.mark.parametrize("change", RIGHT)
+def test_settings_that_work_bring_nothing(
+    change: Change, settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No check cries over what is right."""
+    change(settings, monkeypatch)
+    assert run_checks(tags=["realtime"]) == []
+
+
+def test_the_project_passes_its_own_checks() -> None:
+    """With the settings it comes with, there is nothing to say."""
+    assert run_checks() == []
+
+
+def test_all_that_is_wrong_is_said_at_once(settings: Any) -> None:
+    """One run names every bad key, and the hint the keys that exist."""
+    settings.REALTIME = {"A": 1, "B": 2, "RING_EVENTS": 0}
+    messages = run_checks(tags=["realtime"])
+    assert [message.id for message in messages] == ["realtime.E002", "realtime.E002", "realtime.E003"]
+    assert all(name in messages[0].hint for name in SETTINGS)
+
+
+def test_manage_py_check_fails(settings: Any) -> None:
+    """An error stops the command by which a deployment is checked."""
+    settings.REALTIME = {"PING_INTERVALL": 30}
+    with pytest.raises(SystemCheckError, match=r"realtime\.E002"):
+        call_command("check")

@@ -1,0 +1,180 @@
+"""The structure of the product: who may import whom, told as a table and proved from the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+
+import realtime
+
+ROOT = Path(realtime.__file__).parent
+
+#: From the ground up. A module imports only what stands before it, in its own layer or in an earlier one.
+LAYERS: dict[str, list[str]] = {
+    # Pure: values, names, the grammar of both transports. No Django.
+    "words": [
+        "events",
+        "topics",
+        "exceptions",
+        "logs",
+        "sse",
+        "protocol",
+        "protocol.client",
+        "protocol.server",
+        "protocol.delivery",
+    ],
+    # Settings, the bounded threads, and who somebody is.
+    "ground": ["conf", "database", "permissions", "auth"],
+    # A change of a task becomes an event of the log, and the doorbell rings.
+    "road in": [
+        "layer",
+        "publisher",
+        "models.log",
+        "log.head",
+        "log.writing",
+        "log.retention",
+        "log",
+        "models.transitions",
+        "models.public",
+        "models.throttle",
+        "models.queryset",
+        "models.work",
+        "models.task",
+        "models",
+        "signals",
+    ],
+    # The hub follows the log; a stream brings one client what it subscribed to.
+    "road out": [
+        "replay",
+        "snapshots",
+        "reader",
+        "ring",
+        "subscriber",
+        "rights",
+        "hub",
+        "process",
+        "stream.timers",
+        "stream.frames",
+        "stream.catchup",
+        "stream.commands",
+        "stream.connection",
+        "stream.loop",
+        "stream",
+    ],
+    # What the world knocks at: sockets, HTTP, manage.py, and Django itself.
+    "doors": ["middleware", "consumers", "routing", "views", "urls", "checks", "apps", "management*"],
+}
+ORDER = [pattern for patterns in LAYERS.values() for pattern in patterns]
+ON_THEIR_OWN = ["", "migrations*"]
+FRAMEWORKS = {"django", "channels", "rest_framework", "rest_framework_simplejwt", "asgiref", "daphne"}
+
+
+def module_name(path: Path) -> str:
+    """The name of a module below `realtime`, "" for the package itself."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+FILES = {module_name(path): path for path in sorted(ROOT.rglob("*.py"))}
+MODULES = [name for name in FILES if not any(fnmatch(name, pattern) for pattern in ON_THEIR_OWN)]
+
+
+def tree(name: str) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(FILES[name].read_text())
+
+
+def walk(node: ast.AST) -> Iterator[ast.AST]:
+    """Every node below, except what is there for the type checker only."""
+    for child in ast.iter_child_nodes(node):
+        if not (isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)):
+            yield child
+            yield from walk(child)
+
+
+def imports(node: ast.AST) -> Iterator[str]:
+    """The full names of the modules, or of what is taken out of them, that are imported below."""
+    for child in walk(node):
+        if isinstance(child, ast.Import):
+            yield from (alias.name for alias in child.names)
+        elif isinstance(child, ast.ImportFrom):
+            assert not child.level, "an import is written in full"
+            yield from (f"{child.module}.{alias.name}" for alias in child.names)
+
+
+def own_imports(name: str) -> set[str]:
+    """The modules of `realtime` that a module imports."""
+    found = set()
+    for full in imports(tree(name)):
+        package, _, rest = full.partition(".")
+        if package == "realtime":
+            found.add(rest if rest in FILES else rest.rpartition(".")[0])
+    return found
+
+
+def rank(name: str) -> int:
+    """The place of a module in the table."""
+    places = [place for place, pattern in enumerate(ORDER) if fnmatch(name, pattern)]
+    assert len(places) == 1, f"say in the table where realtime.{name} belongs"
+    return places[0]
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_a_module_imports_only_what_stands_below_it(name: str) -> None:
+    """One direction: doors know the roads, roads know the words, words know nothing."""
+    too_high = {other for other in own_imports(name) if rank(other) > rank(name)}
+    assert not too_high, f"realtime.{name} imports {', '.join(sorted(too_high))}"
+
+
+def test_the_table_names_no_ghosts() -> None:
+    """Every line of it is a module that exists."""
+    assert [pattern for pattern in ORDER if not any(fnmatch(name, pattern) for name in MODULES)] == []
+
+
+@pytest.mark.parametrize("name", LAYERS["words"])
+def test_words_know_no_framework(name: str) -> None:
+    """Pure modules can be read, tested and reused without Django."""
+    assert {full.partition(".")[0] for full in imports(tree(name))} & FRAMEWORKS == set()
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_imports_the_project(name: str) -> None:
+    """The app runs in anybody's project; ours is only the first, and tests are not shipped."""
+    packages = {full.partition(".")[0] for full in imports(tree(name))}
+    assert packages & {"project", "tests", "bench"} == set()
+
+
+def test_publisher_and_stream_meet_only_in_the_log_and_the_layer() -> None:
+    """Neither road knows the other; the process only tells the publisher on which loop its hub lives."""
+    assert own_imports("publisher") == {"layer", "events"}
+    assert {name for name in MODULES if "publisher" in own_imports(name)} == {"log.writing", "process"}
+    used = {
+        node.attr
+        for node in ast.walk(tree("process"))
+        if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "publisher"
+    }
+    assert used == {"settle_on"}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_no_import_hides_in_a_function(name: str) -> None:
+    """An import inside a function dodges a circle; Django's own place for one is AppConfig.ready."""
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    hiding = {
+        node.name for node in ast.walk(tree(name)) if isinstance(node, functions) and any(imports(node))
+    }
+    assert hiding == ({"ready"} if name == "apps" else set())
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_short_and_says_what_it_is(name: str) -> None:
+    """Under 300 lines, with a first sentence; a folder replaces a file that outgrows that."""
+    text = FILES[name].read_text()
+    assert len(text.splitlines()) < 300
+    if text and not name.startswith("migrations"):
+        docstring = ast.get_docstring(ast.parse(text)) or ""
+        assert docstring.partition("\n")[0].endswith((".", ":"))
