@@ -1,0 +1,196 @@
+"""The demonstration's doors: the page, the log-in form, the token, the admin, the users."""
+
+import re
+from collections.abc import Callable, Iterator
+from io import StringIO
+from typing import Any
+
+import httpx
+import pytest
+from django.contrib.auth import authenticate
+from django.core.management import CommandError, call_command
+
+from project.demo.management.commands.demo_users import demo_password
+from tests.kit.clients import SocketClient
+from tests.kit.servers import Server
+from tests.kit.site import Site
+
+PASSWORD = "a password of the tests"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    """A server under daphne with two users, one of them staff."""
+    with Site() as site:
+        site.create_user("demo", password=PASSWORD)
+        site.create_user("staff", password=PASSWORD, superuser=True)
+        yield site.start("daphne")
+
+
+@pytest.fixture
+def browser(server: Server) -> Iterator[httpx.Client]:
+    """A browser without JavaScript: it keeps cookies and follows redirects."""
+    with httpx.Client(base_url=server.url, follow_redirects=True, timeout=30) as client:
+        yield client
+
+
+def csrf_of(page: httpx.Response) -> str:
+    """The CSRF token of the page's form."""
+    found = re.search(r'name="csrfmiddlewaretoken" value="(\w+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def log_in(browser: httpx.Client, name: str, password: str = PASSWORD, at: str = "/") -> httpx.Response:
+    """Ask for a page, fill in the form that comes instead, and return what follows."""
+    form = browser.get(at)
+    fields = {"csrfmiddlewaretoken": csrf_of(form), "username": name, "password": password, "next": at}
+    return browser.post(form.url, data=fields)
+
+
+def test_the_page_needs_a_log_in_and_comes_back_after_it(browser: httpx.Client) -> None:
+    """Who is not logged in gets the form, and after it the page he wanted."""
+    asked = browser.get("/", follow_redirects=False)
+    assert (asked.status_code, asked.headers["location"]) == (302, "/accounts/login/?next=/")
+    page = log_in(browser, "demo")
+    assert (page.status_code, page.url.path) == (200, "/")
+    assert "My tasks" in page.text
+
+
+def test_a_wrong_password_gets_the_form_again_with_the_reason(browser: httpx.Client) -> None:
+    """The form says that name or password is wrong, and there is no session."""
+    page = log_in(browser, "demo", password="wrong")
+    assert page.url.path == "/accounts/login/"
+    assert 'role="alert">Please enter a correct username and password' in page.text
+    assert "sessionid" not in browser.cookies
+
+
+def test_logging_out_ends_the_session(browser: httpx.Client) -> None:
+    """The button in the page's head ends the session; the page then needs a log-in again."""
+    page = log_in(browser, "demo")
+    browser.post("/accounts/logout/", data={"csrfmiddlewaretoken": csrf_of(page)})
+    assert browser.get("/").url.path == "/accounts/login/"
+
+
+@pytest.mark.parametrize("path", ["/", "/accounts/login/", "/admin/", "/nowhere"])
+def test_every_answer_carries_the_strict_policy(browser: httpx.Client, path: str) -> None:
+    """The page, the forms, the admin and a missing page: this site's own files, nothing inline."""
+    log_in(browser, "staff")
+    policy = browser.get(path).headers["content-security-policy"]
+    assert "default-src 'self'" in policy
+    assert "unsafe" not in policy
+
+
+def test_the_pages_have_nothing_inline(browser: httpx.Client) -> None:
+    """No script with code, no style, no handler in an attribute stands in a page of ours."""
+    for page in (browser.get("/accounts/login/"), log_in(browser, "demo")):
+        scripts = re.findall(r"<script([^>]*)>", page.text)
+        assert all("src=" in script or "application/json" in script for script in scripts)
+        assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page.text)
+
+
+def test_the_token_wants_post(browser: httpx.Client) -> None:
+    """GET is 405: a link or an image must not fetch tokens."""
+    log_in(browser, "demo")
+    assert browser.get("/demo/token/").status_code == 405
+
+
+def test_the_token_wants_the_csrf_token(browser: httpx.Client) -> None:
+    """The session alone is 403: another site's form sends it along."""
+    log_in(browser, "demo")
+    assert browser.post("/demo/token/").status_code == 403
+
+
+def test_the_token_wants_a_session(browser: httpx.Client) -> None:
+    """Without a log-in it is 401, and JSON, for the page reads it."""
+    csrf = csrf_of(browser.get("/accounts/login/"))
+    answer = browser.post("/demo/token/", headers={"X-CSRFToken": csrf})
+    assert answer.status_code == 401
+    assert answer.json() == {"error": "not_authenticated"}
+
+
+@pytest.fixture
+def token_answer(browser: httpx.Client) -> httpx.Response:
+    """The answer to a page of the user `demo` that asks for a token."""
+    csrf = csrf_of(log_in(browser, "demo"))
+    return browser.post("/demo/token/", headers={"X-CSRFToken": csrf})
+
+
+def test_the_token_is_kept_in_no_cache(token_answer: httpx.Response) -> None:
+    """Neither a proxy nor the browser keeps it."""
+    assert token_answer.status_code == 200
+    assert "no-store" in token_answer.headers["cache-control"]
+
+
+async def test_the_token_opens_a_socket_as_the_user_of_the_session(
+    server: Server, token_answer: httpx.Response
+) -> None:
+    """It is a genuine access token."""
+    query = {"token": token_answer.json()["token"]}
+    async with await SocketClient.connect(server, query=query) as client:
+        connected = await client.wait("connected")
+    assert connected["user_id"] == "1"
+
+
+def test_the_page_with_its_token_is_kept_in_no_cache(browser: httpx.Client) -> None:
+    """The page carries a token: neither a proxy nor the browser's cache keeps it."""
+    page = log_in(browser, "demo")
+    assert "no-store" in page.headers["cache-control"]
+    assert "private" in page.headers["cache-control"]
+
+
+def test_staff_get_into_the_admin(browser: httpx.Client) -> None:
+    """Through the admin's own form, and with a link to it on the page."""
+    admin = log_in(browser, "staff", at="/admin/")
+    assert (admin.status_code, admin.url.path) == (200, "/admin/")
+    assert "Site administration" in admin.text
+    assert 'href="/admin/"' in browser.get("/").text
+
+
+def test_others_do_not_get_into_the_admin(browser: httpx.Client) -> None:
+    """A user who is not staff is told so, and sees no link to it."""
+    page = log_in(browser, "demo", at="/admin/")
+    assert page.url.path == "/admin/login/"
+    assert "staff account" in page.text
+    assert 'href="/admin/"' not in log_in(browser, "demo").text
+
+
+def demo_users() -> str:
+    """What the command `demo_users` prints."""
+    output = StringIO()
+    call_command("demo_users", stdout=output)
+    return output.getvalue()
+
+
+def test_demo_users_is_refused_without_debug(engine: str, settings: Any) -> None:
+    """Only DEBUG allows users with printed passwords, and the settings allow DEBUG on loopback only."""
+    settings.DEBUG = False
+    with pytest.raises(CommandError, match="DEBUG=1 only"):
+        demo_users()
+
+
+def test_demo_users_prints_passwords_that_work_and_changes_nobody(
+    engine: str, settings: Any, make_user: Callable[..., Any]
+) -> None:
+    """Two users, one of them a superuser; a second run leaves them, and a namesake, as they are."""
+    settings.DEBUG = True
+    namesake = make_user("demo", password="his own")
+    printed = demo_users()
+    assert "demo   (has another password; manage.py changepassword demo)" in printed
+    assert demo_password("demo") not in printed
+    staff = authenticate(username="staff", password=demo_password("staff"))
+    assert staff is not None
+    assert staff.is_superuser
+    assert f"staff  {demo_password('staff')}" in printed
+    hashes = [namesake.password, staff.password]
+    assert demo_users() == printed
+    for user in (namesake, staff):
+        user.refresh_from_db()
+    assert [namesake.password, staff.password] == hashes
+
+
+def test_demo_passwords_differ_by_user_and_by_installation(settings: Any) -> None:
+    """They follow from the secret key: nobody knows them from the source."""
+    passwords = {demo_password("demo"), demo_password("staff")}
+    settings.SECRET_KEY = "another installation"
+    assert len(passwords | {demo_password("demo"), demo_password("staff")}) == 4
