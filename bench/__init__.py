@@ -1,0 +1,1 @@
+"""Measurements on real servers, Redis and PostgreSQL: ``python -m bench fanout``."""
