@@ -1,20 +1,44 @@
-"""Daphne with two of its faults mended: `python -m project.daphne_server <daphne's arguments>`.
+"""Daphne with three of its faults mended: `python -m project.daphne_server <daphne's arguments>`.
 
-A ping at a time, so that a client that answers late is not cut off, and no credential in the access
-log. Pings default to every 30 seconds and a connection counts as dead after 60 without an answer.
+A ping at a time, so that a client that answers late is not cut off; a sender that waits for a client
+that reads slowly; and no credential in the access log. Pings default to every 30 seconds and a
+connection counts as dead after 60 without an answer.
 """
 
+import asyncio
 import sys
+import time
 from typing import Any
 
 from daphne.cli import CommandLineInterface  # before anything of Twisted: it chooses the reactor
 from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
+from twisted.internet.abstract import FileDescriptor
 
 from realtime.logs import redact
 
 PING_INTERVAL = 30
 PING_TIMEOUT = 60
+#: Bytes that may wait for one client before the sender waits too.
+UNSENT_LIMIT = 256 * 1024
+#: Seconds between looks at what waits.
+UNSENT_LOOK = 0.05
+#: Seconds after which a client that takes nothing is cut off.
+STALL_SECONDS = 10.0
+
+
+def _transport(protocol: Any) -> Any:
+    """The connection below a WebSocket, or below a request; None when it is gone."""
+    channel = getattr(protocol, "channel", None)
+    return protocol.transport if channel is None else channel.transport
+
+
+def _unsent(protocol: Any) -> int:
+    """How many bytes wait for the client, in the places where Twisted keeps them."""
+    transport = _transport(protocol)
+    if transport is None or not getattr(transport, "connected", False):
+        return 0
+    return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
 
 
 class OnePingInFlight(WebSocketProtocol):  # type: ignore[misc]
@@ -30,8 +54,27 @@ class OnePingInFlight(WebSocketProtocol):  # type: ignore[misc]
             super()._sendAutoPing()
 
 
-class QuietServer(Server):  # type: ignore[misc]
-    """A server whose access log shows no token, where daphne's shows the whole query string."""
+class GuardedServer(Server):  # type: ignore[misc]
+    """A server that buffers little for a client that stops reading, and logs no token.
+
+    Daphne's own takes whatever the application sends and keeps it in memory, without end for an event
+    stream; and its access log shows the whole query string.
+    """
+
+    async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
+        """Send, and return when the client has taken enough of it; abort a client that takes nothing."""
+        await super().handle_reply(protocol, message)
+        left = _unsent(protocol)
+        if left <= UNSENT_LIMIT:
+            return
+        deadline = time.monotonic() + STALL_SECONDS
+        while (now_left := _unsent(protocol)) > UNSENT_LIMIT:
+            if now_left < left:
+                left, deadline = now_left, time.monotonic() + STALL_SECONDS
+            elif time.monotonic() > deadline:
+                _transport(protocol).abortConnection()
+                return
+            await asyncio.sleep(UNSENT_LOOK)
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Pass the entry on to the access log without credentials."""
@@ -41,7 +84,7 @@ class QuietServer(Server):  # type: ignore[misc]
 class GuardedCommandLine(CommandLineInterface):  # type: ignore[misc]
     """Daphne's command line with our server and our ping defaults."""
 
-    server_class = QuietServer
+    server_class = GuardedServer
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +105,9 @@ def install() -> None:
     if WebSocketFactory.protocol not in (WebSocketProtocol, OnePingInFlight):
         raise RuntimeError("This daphne chooses its WebSocket protocol in another way.")
     if not callable(getattr(Server, "log_action", None)):
-        raise RuntimeError("This daphne writes its access log in another way: see QuietServer.")
+        raise RuntimeError("This daphne writes its access log in another way: see GuardedServer.")
+    if not all(hasattr(FileDescriptor, name) for name in ("dataBuffer", "offset")):
+        raise RuntimeError("This Twisted keeps what is unsent in another way: see GuardedServer.")
     WebSocketFactory.protocol = OnePingInFlight
 
 

@@ -30,10 +30,13 @@ class Page(NamedTuple):
     missed: int
 
 
-def read(after: int, upto: int, limit: int, using: str | None = None) -> list[LogEvent]:
-    """Return all events with ``after < position <= upto``, in order, at most ``limit``."""
+def read(after: int, upto: int, limit: int = PAGE, using: str | None = None) -> list[LogEvent]:
+    """Return the first events with ``after < position <= upto``, in order, at most ``limit``.
+
+    Fewer when they are large; none only when there are none.
+    """
     rows = Event.objects.using(using or log.database()).filter(position__gt=after, position__lte=upto)
-    return [row.as_log_event() for row in rows.order_by("position")[:limit]]
+    return _some(rows.order_by("position"), limit)[0]
 
 
 def matching(keys: Iterable[str]) -> Q:
@@ -79,11 +82,11 @@ def page(after: int, keys: tuple[str, ...], viewer: Viewer, count: int, using: s
     return Page(events, max(upto, after), floor, missed)
 
 
-def _some(rows: QuerySet[Event]) -> tuple[list[LogEvent], bool]:
-    """Return the first rows, at most a page and about a buffer's bytes, and whether there may be more."""
+def _some(rows: QuerySet[Event], limit: int = PAGE) -> tuple[list[LogEvent], bool]:
+    """Return the first rows, at most ``limit`` and about a buffer's bytes, and whether more may follow."""
     events: list[LogEvent] = []
-    room, ask = conf.BUFFER_BYTES, FIRST
-    while room > 0 and len(events) < PAGE:
+    room, ask = conf.BUFFER_BYTES, min(FIRST, limit)
+    while room > 0 and len(events) < limit:
         found = [row.as_log_event() for row in rows[len(events) : len(events) + ask]]
         events += found
         if len(found) < ask:
@@ -91,7 +94,7 @@ def _some(rows: QuerySet[Event]) -> tuple[list[LogEvent], bool]:
         # A few rows tell how large they are; so many more are asked for as fit.
         size = sum(len(msgspec.json.encode(event.data)) for event in found)
         room -= size
-        ask = max(1, min(PAGE - len(events), room * len(found) // max(size, 1)))
+        ask = max(1, min(limit - len(events), room * len(found) // max(size, 1)))
     return events, True
 
 
