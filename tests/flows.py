@@ -1,0 +1,270 @@
+"""Running sites for the flow tests: both servers on each, started on first use and kept to the end."""
+
+# ruff: noqa: ASYNC109 - a deadline in seconds reads better than a block in every test
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.kit.remote import Remote
+from tests.kit.servers import Server
+from tests.kit.site import Site
+from tests.kit.sockets import SocketClient
+from tests.kit.streams import StreamClient
+from tests.kit.view import View
+
+Client = SocketClient | StreamClient
+Frame = dict[str, Any]
+
+KINDS = ("daphne", "uvicorn")
+OBSERVED = {"DJANGO_SETTINGS_MODULE": "tests.flow_settings"}
+#: A JSON Web Token begins with the encoding of `{"`, thrice divided by dots.
+JWT = re.compile(r"eyJ[\w-]{8,}\.eyJ[\w-]{8,}")
+
+#: What the sites are made of; `arguments` go to their servers.
+PROFILES: dict[str, dict[str, Any]] = {
+    # The default of who just tries it, but a change in another process is found ten times as soon.
+    "embedded": {"settings": {"LOG_CHECK_INTERVAL": 0.1}, "env": OBSERVED},
+    # A ring so small that who comes back must often go to the log itself.
+    "cluster": {"database": "postgres", "redis": True, "settings": {"RING_EVENTS": 2}},
+    "quick": {
+        "settings": {
+            "LOG_CHECK_INTERVAL": 0.1,
+            "SSE_HEARTBEAT_INTERVAL": 0.4,
+            "SSE_COMMENT_INTERVAL": 0.6,
+            "PING_INTERVAL": 0.5,
+            "SEND_TIMEOUT": 2,
+        },
+        "env": OBSERVED | {"FLOW_GZIP": "1"},
+    },
+    "brief": {"settings": {"LOG_CHECK_INTERVAL": 0.1, "STREAM_MAX_AGE": 1.5}},
+}
+PINGS = {
+    "daphne": ["--ping-interval", "1", "--ping-timeout", "2"],
+    "uvicorn": ["--ws-ping-interval", "1", "--ws-ping-timeout", "2"],
+}
+
+
+@dataclass(frozen=True)
+class Person:
+    """A user of the site."""
+
+    name: str
+    id: int
+    token: str
+
+
+class Live:
+    """One server of a running site, and the words in which a test speaks to them."""
+
+    def __init__(self, site: Site, server: Server) -> None:
+        self.site = site
+        self.server = server
+
+    @property
+    def worker(self) -> Remote:
+        """Another process of the site, which changes tasks."""
+        return self.site.remote("worker")
+
+    async def person(self, *permissions: str, **options: Any) -> Person:
+        """Make a user, with permissions as `app.codename`."""
+        return await asyncio.to_thread(self._person, permissions, options)
+
+    def _person(self, permissions: Sequence[str], options: Mapping[str, Any]) -> Person:
+        name = f"user-{uuid.uuid4().hex[:12]}"
+        user_id = self.site.create_user(name, permissions, **options)
+        return Person(name, user_id, self.site.token(name))
+
+    async def run(self, code: str, **names: Any) -> Any:
+        """Run code in the worker; see `tests.kit.remote`."""
+        return await self.worker.arun(code, **names)
+
+    async def task(self, owner: Person, **fields: Any) -> str:
+        """Create a task of that person's and return its id."""
+        return (await self.tasks(owner, 1, **fields))[0]
+
+    async def tasks(self, owner: Person, count: int, **fields: Any) -> list[str]:
+        """Create several tasks and return their ids."""
+        code = "[str(Task.objects.create(owner_id=owner, **fields).pk) for _ in range(count)]"
+        found: list[str] = await self.run(
+            code, owner=owner.id, count=count, fields={"name": "import", **fields}
+        )
+        return found
+
+    async def change(self, task_id: str, **fields: Any) -> None:
+        """Save new values onto a task."""
+        code = "task = Task.objects.get(pk=pk)\nfor n, v in fields.items(): setattr(task, n, v)\ntask.save()"
+        await self.run(code, pk=task_id, fields=fields)
+
+    async def finish(self, task_id: str) -> None:
+        """Complete a task, which is started for it when nobody has."""
+        code = (
+            "task = Task.objects.get(pk=pk)\n"
+            "if task.status == 'pending':\n"
+            "    task.start()\n"
+            "task.complete(result={'rows': 3})\n"
+        )
+        await self.run(code, pk=task_id)
+
+    async def burst(self, task_ids: Sequence[str], count: int, pause: float = 0) -> None:
+        """Change the tasks in turn, `count` times each: message "0", "1", "2", …"""
+        code = (
+            "import time\n"
+            "for number in range(count):\n"
+            "    for task in Task.objects.filter(pk__in=ids):\n"
+            "        task.message = str(number)\n"
+            "        task.save()\n"
+            "        time.sleep(pause)\n"
+        )
+        await self.run(code, ids=list(task_ids), count=count, pause=pause)
+
+    async def rows(self, owner: Person) -> dict[str, dict[str, Any]]:
+        """The person's tasks in the database, in their public form."""
+        code = (
+            "from realtime.models.public import public_data\n"
+            "{str(t.pk): public_data(t) for t in Task.objects.filter(owner_id=owner)}"
+        )
+        rows: dict[str, dict[str, Any]] = await self.run(code, owner=owner.id)
+        return rows
+
+    async def due(self, owner: Person, frames: Sequence[Frame]) -> list[int]:
+        """The positions in the log that a client is owed whose first answer these frames are.
+
+        They are the person's events after the first `subscribed` that its snapshot did not contain.
+        """
+        start = next(frame["id"] for frame in frames if frame["type"] == "subscribed")
+        held = {f["task_id"]: f["data"]["version"] for f in frames if f.get("snapshot")}
+        code = (
+            "found = Event.objects.filter(owner=str(owner), position__gt=after).order_by('position')\n"
+            "list(found.values_list('position', 'task_id', 'version'))"
+        )
+        events = await self.run(code, owner=owner.id, after=start)
+        return [position for position, task_id, version in events if version > held.get(task_id, 0)]
+
+    async def socket(self, person: Person, **options: Any) -> SocketClient:
+        """Open a WebSocket as that person and read its `connected`."""
+        client = await SocketClient.connect(self.server, person.token, **options)
+        await client.wait("connected")
+        return client
+
+    async def watching(self, person: Person, **asked: Any) -> SocketClient:
+        """Open a WebSocket that has subscribed, to `mine` unless told otherwise."""
+        client = await self.socket(person)
+        await client.send({"action": "subscribe", **(asked or {"topic": "mine"})})
+        await client.wait("subscribed")
+        return client
+
+    async def stream(self, person: Person, **options: Any) -> StreamClient:
+        """Open an event stream as that person."""
+        return await StreamClient.connect(self.server, person.token, **options)
+
+    async def come(self, how: str, view: View, person: Person) -> Client:
+        """Connect over `how`, `socket` or `stream`, with what a client holds: `mine` at first."""
+        if how == "stream":
+            topics = sorted(view.topics - {"broadcasts"}) or ["mine"]
+            return await self.stream(person, topics=topics, last_event_id=view.cursor)
+        client = await self.socket(person)
+        await client.send(view.resume() if view.topics else {"action": "subscribe", "topic": "mine"})
+        return client
+
+    async def census(self) -> dict[str, int]:
+        """What the server holds of its clients; only on sites with `tests.flow_settings`."""
+        counts: dict[str, int] = (await self.http("GET", "/census")).json()
+        return counts
+
+    async def http(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """Send one HTTP request."""
+        async with httpx.AsyncClient(base_url=self.server.url, trust_env=False, verify=False) as client:
+            return await client.request(method, path, **options)
+
+
+async def told(
+    client: Client, type: str, fits: Callable[[Frame], bool] = lambda frame: True, timeout: float = 10
+) -> Frame:
+    """Wait for the next frame of that type, over whichever transport."""
+    if isinstance(client, SocketClient):
+        return await client.wait(type, fits, timeout)
+    event = await client.wait(type, lambda event: fits(event.json), timeout)
+    frame: Frame = event.json
+    return frame
+
+
+class Sites:
+    """The sites by profile; each holds a server of each kind."""
+
+    def __init__(self) -> None:
+        self._sites: dict[str, Site] = {}
+        self._live: dict[tuple[str, str], Live] = {}
+
+    def live(self, profile: str, kind: str) -> Live:
+        """The server of that kind on the site of that profile, started when it is not running."""
+        if (profile, kind) not in self._live:
+            if profile not in self._sites:
+                self._sites[profile] = Site(**PROFILES[profile])
+            site = self._sites[profile]
+            server = site.start(kind, arguments=PINGS[kind] if profile == "quick" else ())
+            self._live[profile, kind] = Live(site, server)
+        return self._live[profile, kind]
+
+    def close(self) -> list[str]:
+        """End everything; return the lines of all logs that hold a token."""
+        logs = [server.log() for site in self._sites.values() for server in site.servers]
+        for site in self._sites.values():
+            site.close()
+        return [line for log in logs for line in log.splitlines() if JWT.search(line)]
+
+
+@pytest.fixture(scope="session")
+def sites() -> Iterator[Sites]:
+    """All sites; at their end no server has written a token into its log, whatever the tests did."""
+    sites = Sites()
+    leaks: list[str] = []
+    try:
+        yield sites
+    finally:
+        leaks = sites.close()
+    assert leaks == []
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Run the test under each server."""
+    return str(request.param)
+
+
+@pytest.fixture
+def live(sites: Sites, kind: str) -> Live:
+    """A server of the embedded site: SQLite, in-memory layer; changes come from other processes."""
+    return sites.live("embedded", kind)
+
+
+@pytest.fixture
+def quick(sites: Sites, kind: str) -> Live:
+    """A server whose heartbeats and pings come in tenths of seconds, behind GZipMiddleware."""
+    return sites.live("quick", kind)
+
+
+@pytest.fixture
+def brief(sites: Sites, kind: str) -> Live:
+    """A server whose streams live for a second."""
+    return sites.live("brief", kind)
+
+
+@pytest.fixture
+def clustered(sites: Sites, kind: str) -> Live:
+    """A server of a site on PostgreSQL and Redis."""
+    return sites.live("cluster", kind)
+
+
+@pytest.fixture
+def cluster(sites: Sites) -> dict[str, Live]:
+    """Two server processes on PostgreSQL and Redis, one of each kind."""
+    return {kind: sites.live("cluster", kind) for kind in KINDS}
