@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import time
 
 import pytest
 from websockets.exceptions import WebSocketException
@@ -16,8 +17,10 @@ from tests.kit.view import View
 
 CLIENTS, CUTS = 10, 20
 #: A cut falls somewhere into the opening handshake, the snapshot, a replay or the live events.
-BYTES = 5_000
-PATIENCE = 0.3
+BYTES = 4_000
+PATIENCE = 0.5
+#: By then every cut is made, on a machine that is busy with other things too.
+SECONDS = 90
 
 
 async def drop(client: Client) -> list[dict[str, object]]:
@@ -34,7 +37,9 @@ async def suffer(
     """Come back again and again until every cut is made; return the frames up to the first answer."""
     through = Live(live.site, proxy)  # type: ignore[arg-type]
     first: list[dict[str, object]] = []
-    for _ in range(CUTS):
+    deadline = time.monotonic() + SECONDS
+    # A client that is cut by its own patience does not count: it comes again.
+    while proxy.cuts < CUTS and time.monotonic() < deadline:
         proxy.cut_after = random.randrange(BYTES)
         try:
             client = await through.come(how, view, person)
@@ -74,7 +79,7 @@ async def test_a_connection_killed_at_200_points_ends_equal_to_the_database(
         done.set()
         await working
     await clustered.finish(ids[0])
-    assert sum(proxy.cuts for proxy in proxies) > CLIENTS * CUTS / 2
+    assert sum(proxy.cuts for proxy in proxies) >= CLIENTS * CUTS
     for view, first in zip(views, firsts, strict=True):
         async with await clustered.come(how, view, person) as client:
             await told(client, "subscribed")
