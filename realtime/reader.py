@@ -40,8 +40,11 @@ class Reader:
 
     async def states(self, task_ids: Collection[str]) -> snapshots.States:
         """Look tasks up; those asked for while others wait for their turn share one query."""
+        if not task_ids:
+            return snapshots.States(0, {})
         self._wanted.update(dict.fromkeys(task_ids))
-        if self._batch is None:
+        # One that failed while it waited for its turn has not made room for the next itself.
+        if self._batch is None or self._batch.done():
             self._batch = asyncio.create_task(self._look_up())
         position, found = await asyncio.shield(self._batch)
         return snapshots.States(position, {i: found[i] for i in task_ids if i in found})

@@ -52,6 +52,7 @@ class Watcher:
         self.batches.append(batch)
         frames = [json.loads(payload) for payload in batch]
         self.frames += frames
+        self._unread += frames
         return frames
 
     async def until(self, type: str, fits: Callable[[Frame], bool] = lambda frame: True) -> Frame:
@@ -61,8 +62,7 @@ class Watcher:
                 frame = self._unread.pop(0)
                 if frame["type"] == type and fits(frame):
                     return frame
-            self._unread = await self.next()
-            assert self._unread, f"the stream ended without {type}: {self.types}"
+            assert await self.next(), f"the stream ended without {type}: {self.types}"
 
     async def settled(self) -> None:
         """Wait until the server has answered all that was asked before: a ping comes back."""

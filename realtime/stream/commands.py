@@ -190,7 +190,8 @@ class Commands:
         for task_id in [t for t in wanted.task_ids if t not in snapshot.rows]:
             del wanted.task_ids[task_id]
             stream.error(NOT_FOUND, None, request_id, task_id=task_id)
-        if not wanted and message is not None:
+        # A reset ends with a ``subscribed``, be it of nothing: only then frames carry the cursor again.
+        if not wanted and message is not None and not stream.was_reset:
             stream.end_if_done()
             return
         stream.add(wanted)
