@@ -12,7 +12,7 @@ run: $(READY)  ## the demonstration on this machine; PORT=8001 if 8000 is taken
 
 test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start, and a real browser
 	@$(BIN)/python -m tests.kit.chromium
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: $(READY)  ## style and formatting
 	@$(BIN)/ruff check .

@@ -45,7 +45,8 @@ class Publisher:
 
     def settle_on(self, loop: asyncio.AbstractEventLoop | None) -> None:
         """Send on ``loop`` from now on, the one on which this process's hub lives."""
-        self._home = loop
+        # A loop that was closed in the middle of a send has a task that will never end.
+        self._home, self._sending = loop, None
 
     def publish(self, events: list[LogEvent]) -> None:
         """Enqueue ``events`` and return at once. Never raises: the events are safe in the log."""

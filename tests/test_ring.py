@@ -13,7 +13,9 @@ from realtime.ring import Ring
 KEYS = ["task:a", "task:b", "tasks", "mine:1", "mine:2", "broadcasts"]
 
 
-def delivery(position: int, kind: str = TASK_UPDATE, task: str = "a", owner: str = "1", size: int = 0) -> Delivery:
+def delivery(
+    position: int, kind: str = TASK_UPDATE, task: str = "a", owner: str = "1", size: int = 0
+) -> Delivery:
     """Return an event on its way out, as large as wanted."""
     task_id = task if kind == TASK_UPDATE else ""
     return Delivery(LogEvent(position, kind, "now", task_id=task_id, owner=owner, data={"x": "x" * size}))
