@@ -221,6 +221,7 @@ class World:
         """Raise AssertionError unless every promise was kept."""
         head = log.read_head()
         assert head is not None
+        assert not log.has_pending(), "an orphan was left behind"
         for hub in self.hubs:
             assert hub.position == head.position
         rows = [public_data(task) for task in Task.objects.all()]

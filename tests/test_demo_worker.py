@@ -1,5 +1,6 @@
 """The demonstration's worker: each job becomes a task that ends as the job did."""
 
+import sys
 import time
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -80,7 +81,7 @@ def test_sigterm_ends_the_worker_at_once_and_cancels_its_task(site: Site) -> Non
     """Told to stop in the middle of a long job, it says so in the task and leaves."""
     site.create_user("stopped")
     command = ["manage.py", "demo_worker", "--owner", "stopped", "--seconds", "15"]
-    worker = Child(["python", *command], site.folder / "worker.log", site.env)
+    worker = Child([sys.executable, *command], site.folder / "worker.log", site.env)
     moving = "Task.objects.filter(owner__username='stopped', status='running', done__gt=0).exists()"
     eventually(lambda: site.remote().run(moving), timeout=20, message=worker.log())
     started = time.monotonic()
