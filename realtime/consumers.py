@@ -13,7 +13,7 @@ from typing import Any
 
 from realtime import auth
 from realtime.conf import conf
-from realtime.events import Viewer, now
+from realtime.events import Viewer
 from realtime.exceptions import (
     INTERNAL,
     MESSAGE_TOO_BIG,
@@ -27,10 +27,9 @@ from realtime.exceptions import (
 from realtime.hub import Hub
 from realtime.middleware import Application, Receive, Scope, Send
 from realtime.process import current_hub
-from realtime.protocol import client, server
+from realtime.protocol import client
 from realtime.protocol.delivery import as_text
-from realtime.stream import Stream
-from realtime.stream.timers import Timers
+from realtime.stream import Stream, Timers, frames
 
 logger = logging.getLogger("realtime.websocket")
 
@@ -169,7 +168,7 @@ class StatusConsumer:
     async def _farewell(self, refused: Refused) -> None:
         """Send ``error`` and close; the reason goes into the frame, as daphne drops that of a close."""
         problem = refused.problem
-        error = server.Error(timestamp=now(), code=problem.code, message=refused.message)
+        error = frames.error(problem, refused.message)
         try:
             async with asyncio.timeout(FAREWELL):
                 await self._send({"type": "websocket.send", "text": as_text(error)})

@@ -25,8 +25,6 @@ logger = logging.getLogger("realtime.hub")
 HOLE_GRACE = 0.01
 #: Early events that are kept; more mean that the log must be read anyway.
 EARLY_LIMIT = 1000
-#: Events read from the log at a time.
-PAGE = 500
 
 
 class Hub:
@@ -230,7 +228,7 @@ class Hub:
     async def _fill(self, head: log.Head) -> None:
         """Dispatch what the log holds up to ``head``; a hole above the floor means that it is damaged."""
         while (mine := self.position) < head.position:
-            for event in await database.run_now(replay.read, mine, head.position, PAGE, self.using):
+            for event in await database.run_now(replay.read, mine, head.position, replay.PAGE, self.using):
                 if event.position == self.position + 1:
                     self._dispatch(event)
             if self.position > mine:

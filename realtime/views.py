@@ -14,7 +14,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from realtime import auth
 from realtime.conf import conf
-from realtime.events import Viewer, now
+from realtime.events import Viewer
 from realtime.exceptions import (
     ASGI_REQUIRED,
     FORBIDDEN,
@@ -28,10 +28,9 @@ from realtime.exceptions import (
 )
 from realtime.hub import Hub
 from realtime.process import current_hub
-from realtime.protocol import client, server
+from realtime.protocol import client
 from realtime.protocol.delivery import as_stream
-from realtime.stream import Stream
-from realtime.stream.timers import Timers
+from realtime.stream import Stream, Timers, frames
 from realtime.topics import MINE, TASKS
 
 logger = logging.getLogger("realtime.sse")
@@ -140,11 +139,6 @@ def _give_up(stream: Stream, sending: asyncio.Task[Any]) -> None:
     sending.cancel()
 
 
-def last_words(refused: Refused) -> server.Error:
-    """Return the frame that says why a stream ends."""
-    return server.Error(timestamp=now(), code=refused.problem.code, message=refused.message)
-
-
 def pieces(batch: list[Any]) -> Iterator[bytes]:
     """Yield a batch's events joined into chunks, so that the time for one chunk can be bounded."""
     piece, size = [], 0
@@ -177,9 +171,9 @@ async def _body(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncI
                 yield piece
             subscriber.busy_since = None
     except Refused as refused:
-        yield encode(last_words(refused))
+        yield encode(frames.error(refused.problem, refused.message))
     except Exception:
         logger.exception("A stream failed; its client comes back with its cursor.")
-        yield encode(last_words(Refused(UNAVAILABLE)))
+        yield encode(frames.error(UNAVAILABLE))
     finally:
         stream.close()
