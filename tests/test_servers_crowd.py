@@ -7,11 +7,13 @@ from collections.abc import Awaitable
 
 import pytest
 
+from realtime.conf import SETTINGS
 from tests.flows import Client, Live, Person, told
 from tests.kit.services import postgres
 from tests.kit.view import View
 
 FEW, MANY = 10, 300
+DB_THREADS = SETTINGS["DB_THREADS"].default
 
 
 async def crowd(live: Live, person: Person, count: int) -> list[Client]:
@@ -35,7 +37,7 @@ def usage(live: Live) -> tuple[int, int]:
 
 @pytest.mark.requirement("P9")
 async def test_threads_and_database_connections_do_not_grow_with_the_clients(clustered: Live) -> None:
-    """300 streams and 300 sockets are held with the threads and connections of 10 and 10."""
+    """300 streams and 300 sockets use the threads and connections of 10 and 10, within the bounded pool."""
     person = await clustered.person()
     task_id = await clustered.task(person)
     few = await crowd(clustered, person, FEW)
@@ -47,5 +49,6 @@ async def test_threads_and_database_connections_do_not_grow_with_the_clients(clu
     threads_then, connections_then = usage(clustered)
     await asyncio.gather(*(client.cut() for client in many))
     assert len(many) == 2 * MANY
-    assert threads_then <= threads
-    assert connections_then <= connections
+    # A pool thread starts, and connects, when a query finds none idle: at least one of them had before.
+    assert threads_then - threads < DB_THREADS
+    assert connections_then - connections < DB_THREADS
