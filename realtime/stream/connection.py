@@ -59,8 +59,9 @@ class Connection:
         self._complaints = 0
         #: Versions that snapshots contained: no event up to them is sent.
         self._held: dict[str, int] = {}
-        #: Broadcasts sent without an id, before the first ``subscribed``.
-        self._unnumbered: set[int] = set()
+        #: Where it began: all broadcasts from here to the first resume were sent, without an id.
+        self._began_at = self.cursor
+        self._unnumbered = range(0)
         hub.attach(self.subscriber)
         hub.subscribe(self.subscriber, [BROADCASTS])
         hub.rights.add(self)
@@ -159,7 +160,6 @@ class Connection:
     def acknowledge(self, wanted: Subscriptions, message: client.Subscribe | None, **outcome: Any) -> None:
         """Send ``subscribed``: from here on frames carry the cursor."""
         self.acknowledged, self.resuming, self.was_reset = True, False, False
-        self._unnumbered.clear()
         self.write(frames.subscribed(self.cursor, wanted, message, **outcome))
 
     def done(self, task_id: str) -> None:
@@ -177,6 +177,7 @@ class Connection:
         self.subscriptions.add(wanted)
         self.hub.subscribe(self.subscriber, wanted.keys(self.viewer))
         self.resuming = True
+        self._unnumbered = range(self._began_at + 1, self.cursor + 1)
         if after is None:
             self.reset(UNKNOWN_POSITION)
             return
@@ -191,7 +192,7 @@ class Connection:
         self._missed.end()
         self._held.clear()
         self.subscriber.catch_up()
-        self.cursor = self.hub.position
+        self.cursor = self._began_at = self.hub.position
         if began:
             self.was_reset = True
             self.write(server.Reset(timestamp=now(), reason=reason))

@@ -107,7 +107,6 @@ class Stream(Connection):
         if self.acknowledged or self.resuming:
             self._out.append(delivery.encoded(self._encode))
         else:
-            self._unnumbered.add(delivery.position)
             self.write(frame_of(delivery.event, with_id=False))
         self._timers.sent_event()
 
