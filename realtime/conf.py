@@ -65,12 +65,22 @@ SETTINGS: dict[str, Setting] = {
     # One event must fit the 1 MiB that daphne allows an outgoing frame, with room for the envelope.
     "MAX_EVENT_SIZE": _count(65_536, 1024, 900_000),
     "SEND_TIMEOUT": _seconds(10, 0.1, 3600),
+    "DRAIN_SECONDS": _seconds(10, 0, 3600),
+    "TICKET_SECONDS": _seconds(30, 1, 3600),
     "PROGRESS_INTERVAL": _seconds(0.25, 0, 3600),
+    "LEASE_SECONDS": _seconds(60, 1),
     "DB_THREADS": _count(4, 1, 64),
     "QUERY_TOKEN": Setting(True, bool),
     "TASK_GROUPS": Setting(False, bool),
+    "ALLOWED_ORIGINS": Setting([], list),
+    "TRUSTED_PROXIES": Setting([], list),
     "MAX_MESSAGE_SIZE": _count(65_536, 256, 900_000),
     "MAX_SUBSCRIPTIONS": _count(128, 1, 100_000),
+    "MAX_CONNECTIONS": _count(10_000, 1, 10_000_000),
+    "MAX_CONNECTIONS_PER_USER": _count(20, 1, 10_000_000),
+    "MAX_CONNECTIONS_PER_ADDRESS": _count(100, 1, 10_000_000),
+    "MESSAGE_RATE": Setting(10, (int, float), 0.01, 1_000_000),
+    "MESSAGE_BURST": _count(20, 1, 1_000_000),
 }
 
 

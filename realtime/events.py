@@ -30,6 +30,10 @@ STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, CANCELLED)
 FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
 
 
+EVERYONE, STAFF, GROUP, USERS = "everyone", "staff", "group", "users"
+AUDIENCES = (EVERYONE, STAFF, GROUP, USERS)
+
+
 class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An immutable fact with its place in the log.
 
@@ -54,25 +58,67 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
         return self.kind == TASK_DELETED
 
 
-class Viewer(msgspec.Struct, frozen=True):
-    """Who is looking: a user id as text, and whether the user may view all tasks.
+class Credential(msgspec.Struct, frozen=True):
+    """How a viewer came in: what must stay true for the connection to stay open.
 
-    ``expires_at`` is the Unix time at which the credential ends, or None.
+    ``kind`` is ``token`` or ``session``. ``issued_at`` is the Unix time at which the user proved who he
+    is; ``password`` a fingerprint of the password then; ``session`` the key of a Django session.
+    """
+
+    kind: str
+    issued_at: float = 0.0
+    password: str = ""
+    session: str = ""
+
+    def __repr__(self) -> str:
+        return f"Credential({self.kind})"
+
+
+class Viewer(msgspec.Struct, frozen=True):
+    """Who is looking: a user id as text, what the user may see, and to which audiences he belongs.
+
+    ``expires_at`` is the Unix time at which the credential ends, or None. ``groups`` are group ids as
+    text.
     """
 
     user_id: str
     view_all: bool = False
     expires_at: float | None = None
+    staff: bool = False
+    groups: frozenset[str] = frozenset()
+    credential: Credential | None = None
 
     def sees(self, event: LogEvent) -> bool:
         """Tell whether ``event`` may reach this viewer: the same rule live and at replay."""
         if event.kind in TASK_KINDS:
             return self.view_all or self.user_id in (event.owner, event.previous_owner)
-        return event.kind in BROADCAST_KINDS
+        return event.kind in BROADCAST_KINDS and self.is_in(event.data.get("audience") or {})
+
+    def is_in(self, audience: dict[str, Any]) -> bool:
+        """Tell whether this viewer is in a broadcast's audience; one without a kind is everyone."""
+        match audience.get("kind", EVERYONE):
+            case "everyone":
+                return True
+            case "staff":
+                return self.staff
+            case "group":
+                return audience.get("group") in self.groups
+            case "users":
+                return self.user_id in audience.get("users", ())
+        return False
 
     def loses(self, event: LogEvent) -> bool:
         """Tell whether ``event`` took the task away from this viewer, who may see it no longer."""
         return event.previous_owner == self.user_id and event.owner != self.user_id and not self.view_all
+
+
+def with_audience(event: LogEvent) -> LogEvent:
+    """Return a broadcast whose named users are a set: every connection is looked up in it."""
+    audience = event.data.get("audience") if event.kind in BROADCAST_KINDS else None
+    if not audience or USERS not in audience:
+        return event
+    named = {**audience, USERS: frozenset(audience[USERS])}
+    return msgspec.structs.replace(event, data={**event.data, "audience": named})
 
 
 def rfc3339(moment: datetime) -> str:

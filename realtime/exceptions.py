@@ -5,6 +5,7 @@ RealtimeError
 ├── Refused              the caller may not come in, or may not stay
 ├── IllegalTransition    a task cannot go from this status to that one
 ├── TaskCancelled        somebody asked this task to stop; raised in its worker
+├── KeyConflict          an idempotency key that was used for another broadcast
 └── InvalidValue         a value that cannot be stored or sent
 """
 
@@ -54,28 +55,48 @@ class Problem:
 
 
 NOT_AUTHENTICATED = Problem("not_authenticated", "Credentials are required.", 401, 4401)
+INVALID_CREDENTIALS = Problem("invalid_credentials", "No active account has this name and password.", 401)
 INVALID_TOKEN = Problem("invalid_token", "The token is not valid.", 401, 4401)
 TOKEN_EXPIRED = Problem("token_expired", "The token has expired.", 401, 4401)
 USER_INACTIVE = Problem("user_inactive", "The user is no longer active.", 401, 4401)
+REVOKED = Problem("revoked", "The credential has been revoked.", 401, 4401)
+INVALID_TICKET = Problem("invalid_ticket", "The ticket is unknown, used or expired.", 401, 4401)
+ORIGIN_NOT_ALLOWED = Problem(
+    "origin_not_allowed", "Pages of this origin may not use the session cookie.", 403, 4403
+)
 RIGHTS_CHANGED = Problem("rights_changed", "Your rights have changed; come back.", 401, 4401)
 WRONG_USER = Problem("wrong_user", "The token belongs to another user.", 401)
 FORBIDDEN = Problem("forbidden", "You may not do this.", 403)
 NOT_FOUND = Problem("not_found", "No such task.", 404)
 INVALID_JSON = Problem("invalid_json", "The message is not JSON.")
+INVALID_MSGPACK = Problem("invalid_msgpack", "The message is not MessagePack.")
 INVALID_MESSAGE = Problem("invalid_message", "The message is not valid.")
 INVALID_PARAMETER = Problem("invalid_parameter", "A parameter is not valid.")
 UNKNOWN_ACTION = Problem("unknown_action", "Unknown action.")
 UNKNOWN_TOPIC = Problem("unknown_topic", "Unknown topic.")
-UNSUPPORTED_FRAME = Problem("unsupported_frame", "Binary frames need the msgpack subprotocol.")
+UNSUPPORTED_FRAME = Problem("unsupported_frame", "Frames are text, or binary with realtime.msgpack.")
+INVALID_BODY = Problem("invalid_body", "The body is not valid.")
+UNSUPPORTED_MEDIA_TYPE = Problem("unsupported_media_type", "The body must be application/json.", 415)
+NOT_ACCEPTABLE = Problem("not_acceptable", "Answers are application/json.", 406)
+CSRF_FAILED = Problem("csrf_failed", "With the session cookie, the X-CSRFToken header is required.", 403)
 LATE_RESUME = Problem("late_resume", "Only a connection's first subscribe may resume.", 409)
 TOO_MANY_SUBSCRIPTIONS = Problem("too_many_subscriptions", "Too many subscriptions.", 429)
 TOO_MANY_PENDING = Problem("too_many_pending", "Too many messages wait to be served.", 429)
+RATE_LIMITED = Problem("rate_limited", "You send too fast; this message was not served.", 429)
+TOO_MANY_MESSAGES = Problem("too_many_messages", "You go on sending too fast.", 429, 4429)
+TOO_MANY_CONNECTIONS = Problem("too_many_connections", "Too many connections.", 429, 4429)
 TOO_MANY_BAD_MESSAGES = Problem("too_many_bad_messages", "Too many bad messages.", 400, 4400)
+BODY_TOO_BIG = Problem("body_too_big", "The body is too big.", 413)
+THROTTLED = Problem("throttled", "Too many requests; come back later.", 429)
+IDEMPOTENCY_CONFLICT = Problem(
+    "idempotency_conflict", "This idempotency key was used for another broadcast.", 409
+)
 MESSAGE_TOO_BIG = Problem("message_too_big", "The message is too big.", 413, 4413)
-METHOD_NOT_ALLOWED = Problem("method_not_allowed", "Use GET.", 405)
+METHOD_NOT_ALLOWED = Problem("method_not_allowed", "This method is not allowed here.", 405)
 SLOW_CONSUMER = Problem("slow_consumer", "You read too slowly; come back with your cursor.", 503, 4410)
 ASGI_REQUIRED = Problem("asgi_required", "Streams need an ASGI server, not WSGI.", 501)
 INTERNAL = Problem("internal", "Something went wrong on our side.", 500, 4500)
+RESTARTING = Problem("restarting", "This server is restarting; come back.", 503, 4503)
 UNAVAILABLE = Problem("unavailable", "The event log cannot be reached.", 503, 4500)
 
 
@@ -123,7 +144,19 @@ class TaskCancelled(RealtimeError):
     problem = Problem("task_cancelled", "The task was cancelled.", 409)
 
 
+class KeyConflict(RealtimeError):
+    """An idempotency key that was used for something else; nothing was sent."""
+
+    problem = IDEMPOTENCY_CONFLICT
+
+
 class InvalidValue(RealtimeError, ValueError):
-    """A value that no client could be sent, such as NaN in a result."""
+    """A value that no client could be sent, such as NaN in a result; ``field`` names it if known."""
 
     problem = Problem("invalid_value", "The value is not valid.", 400)
+
+    def __init__(
+        self, problem: Problem | None = None, message: str | None = None, field: str | None = None
+    ) -> None:
+        super().__init__(problem, message)
+        self.field = field

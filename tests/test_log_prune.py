@@ -90,6 +90,7 @@ def test_prune_never_takes_a_row_without_a_position(engine: str, start: int) -> 
     assert [event.position for event in log.sequence()] == [start + 3, start + 4]
 
 
+@pytest.mark.requirement("T9")
 def test_prune_works_in_chunks(engine: str, start: int) -> None:
     """No transaction deletes more than a chunk; the sum of them is returned."""
     write([9] * 25 + [1], engine)

@@ -1,6 +1,9 @@
-"""The models: tasks, the event log and its head."""
+"""The tables: tasks, the log of their changes, broadcasts, credentials and live nodes."""
 
+from realtime.models.access import Revocation, Ticket
+from realtime.models.broadcast import Addressee, Broadcast
 from realtime.models.log import Event, LogHead
+from realtime.models.node import Node, Reach
 from realtime.models.task import Task
 
-__all__ = ["Event", "LogHead", "Task"]
+__all__ = ["Addressee", "Broadcast", "Event", "LogHead", "Node", "Reach", "Revocation", "Task", "Ticket"]

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connections, models, transaction
 from django.db.models import F
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from realtime import log
@@ -87,7 +88,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         self._plain(pks).update(version=F("version") + 1, updated_at=now)
         moved = self._plain([pk for pk in pks if before[pk].status not in FINAL])
         moved.filter(status=RUNNING, started_at=None).update(started_at=now)
-        moved.filter(status__in=FINAL, finished_at=None).update(finished_at=now)
+        moved.filter(status__in=FINAL).update(finished_at=Coalesce("finished_at", now), lease_expires_at=None)
         moved.filter(status=COMPLETED).update(progress=100)
 
     def delete(self) -> tuple[int, dict[str, int]]:

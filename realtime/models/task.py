@@ -16,6 +16,7 @@ from realtime import log
 from realtime.events import COMPLETED, FINAL, PENDING, RUNNING, STATUSES
 from realtime.exceptions import InvalidValue
 from realtime.models import transitions
+from realtime.models.lease import renewal
 from realtime.models.log import Event
 from realtime.models.public import owner_text, update_event
 from realtime.models.queryset import PRIVATE, TaskQuerySet, lock_rows
@@ -73,7 +74,7 @@ class Task(Work):
     last_row: Task | None = None
 
     class Meta:
-        """Indexes serve the snapshots: a user's tasks, and all, newest first."""
+        """Indexes serve the snapshots and the lists: a user's tasks, and all, newest first."""
 
         ordering = ("-created_at", "-id")
         # Django writes ``user.realtime_tasks.add(task)`` through it: that too must reach the log.
@@ -81,6 +82,20 @@ class Task(Work):
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="realtime_task_owner"),
             models.Index(fields=["status", "-finished_at"], name="realtime_task_status"),
+            # The lists of the admin and of the API, and their filter and search.
+            models.Index(fields=["-created_at", "-id"], name="realtime_task_created"),
+            models.Index(fields=["status", "-created_at", "-id"], name="realtime_task_in_status"),
+            models.Index(
+                fields=["name", "-created_at"],
+                opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+                name="realtime_task_name",
+            ),
+            # Asked by every process, every second. Who is finished has no lease, so it stays small.
+            models.Index(
+                fields=["lease_expires_at"],
+                condition=models.Q(lease_expires_at__isnull=False),
+                name="realtime_task_lease",
+            ),
         )
         constraints = (
             models.CheckConstraint(
@@ -216,7 +231,8 @@ class Task(Work):
         chosen = self.changes()
         if only is not None:
             chosen &= {self._meta.get_field(name).attname for name in only}  # type: ignore[union-attr]
-        reported = {name: value for name, value in take(rows[0]).items() if name not in chosen}
+        written = {**take(rows[0]), **(renewal(rows[0]) if self._working else {})}
+        reported = {name: value for name, value in written.items() if name not in chosen}
         for name, value in reported.items():
             setattr(self, name, value)
         self.save_onto(rows[0], chosen | set(reported), using=using, alone=alone)
@@ -273,7 +289,8 @@ class Task(Work):
         if row.status in FINAL and status not in FINAL:
             row.finished_at = now
             row.progress = 100 if row.status == COMPLETED else row.progress
-            changed |= {"finished_at", "progress"}
+            row.lease_expires_at = None
+            changed |= {"finished_at", "progress", "lease_expires_at"}
         if not changed <= PRIVATE:
             row.version += 1
             row.updated_at = now

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,9 @@ class Throttle:
     """The reports of one task instance that have not been written yet."""
 
     def __init__(self, task: Task) -> None:
-        self.task = task
+        self.model, self.pk = type(task), task.pk
+        # Weakly: the task knows its throttle, and whoever drops the task gives up its lease at once.
+        self._task = weakref.ref(task)
         # Never held during a query: the timer may wait for a row that the worker's transaction has
         # locked, and the worker must be able to report meanwhile. The row's lock orders the writes.
         self._lock = threading.Lock()
@@ -40,15 +43,15 @@ class Throttle:
         self._raise: Exception | None = None
         self._warned = False
 
-    def offer(self, values: dict[str, Any]) -> None:
-        """Take reported values: write them now if the interval has passed, else later."""
-        using = router.db_for_write(type(self.task), instance=self.task)
+    def offer(self, task: Task, values: dict[str, Any]) -> None:
+        """Take values that ``task`` reports: write them now if the interval has passed, else later."""
+        using = router.db_for_write(type(task), instance=task)
         inside = connections[using].in_atomic_block
         if inside and not self._warned:
             self._warned = True
             logger.warning(
                 "report() inside atomic(): nobody sees the progress of %s before the commit.",
-                self.task.pk,
+                self.pk,
             )
         with self._lock:
             if values.keys() & {"done", "total"} and "progress" not in values:
@@ -60,7 +63,7 @@ class Throttle:
         if error is not None:
             raise error
         if wait <= 0:
-            self._write(self.task)
+            self._write(task)
         elif inside:
             # Another thread would wait for the row that this transaction has locked.
             transaction.on_commit(self.flush, using=using, robust=True)
@@ -82,14 +85,14 @@ class Throttle:
             self._due_on = None
             if not self._values:
                 return
-        model = type(self.task)
         try:
             # Not through the worker's own instance, which its thread may be using now.
-            task = model._base_manager.get(pk=self.task.pk)
+            task = self.model._base_manager.get(pk=self.pk)
             task._throttle = self
             self._write(task)
-        except (RealtimeError, model.DoesNotExist) as error:
-            self.task._working = self.task._working or isinstance(error, TaskCancelled)
+        except (RealtimeError, self.model.DoesNotExist) as error:
+            if isinstance(error, TaskCancelled) and (worker := self._task()) is not None:
+                worker._working = True
             self._raise = error
 
     def _write(self, task: Task) -> None:
@@ -162,7 +165,7 @@ class _Timer:
                     throttle.flush()
                 except Exception:
                     # The database is away: tried again, unless a later write carries the values.
-                    logger.warning("A report of task %s was not written.", throttle.task.pk, exc_info=True)
+                    logger.warning("A report of task %s was not written.", throttle.pk, exc_info=True)
                     connections.close_all()
                     throttle.write_later(RETRY_SECONDS)
         finally:
@@ -176,7 +179,7 @@ class _Timer:
             try:
                 throttle.flush()
             except Exception:
-                logger.warning("A report of task %s was lost.", throttle.task.pk, exc_info=True)
+                logger.warning("A report of task %s was lost.", throttle.pk, exc_info=True)
 
 
 _timer = _Timer()

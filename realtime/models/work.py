@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING
 from realtime.exceptions import IllegalTransition, RealtimeError, TaskCancelled
-from realtime.models import transitions
+from realtime.models import lease, transitions
 from realtime.models.queryset import lock_rows
 from realtime.models.throttle import Throttle
 
@@ -33,15 +33,21 @@ class Work(models.Model):
     _working = False
 
     def start(self) -> None:
-        """Begin to work. Raises ``IllegalTransition`` unless the task is pending."""
+        """Begin to work. Raises ``IllegalTransition`` unless the task is pending.
+
+        From now on the task has a lease. It is renewed while this instance lives, in a living process: keep
+        it to the end of the work. A task whose lease ends is marked as failed. For work that is done
+        elsewhere, and only told of here, set the status ``running`` and save: then there is no lease.
+        """
 
         def decide(row: Task) -> dict[str, Any]:
             if row.status != PENDING:
                 raise IllegalTransition(message=f"A {row.status} task cannot be started.")
-            return {"status": RUNNING}
+            return {"status": RUNNING, "lease_expires_at": lease.new_expiry()}
 
         self._change(decide)
         self._working = True
+        lease.keep(cast("Task", self))
 
     def report(
         self,
@@ -72,7 +78,9 @@ class Work(models.Model):
             values["progress"] = transitions.clean_progress(progress)
         if self._throttle is None:
             self._throttle = Throttle(cast("Task", self))
-        self._throttle.offer(values)
+        self._throttle.offer(cast("Task", self), values)
+        if self.__dict__.get("lease_expires_at") is not None:
+            lease.keep(cast("Task", self))
 
     def complete(self, result: Any = None) -> None:
         """Finish with success; ``result`` is any JSON value."""
@@ -101,6 +109,26 @@ class Work(models.Model):
 
         self._change(decide)
 
+    def retry(self) -> Task:
+        """Make a new pending task of this finished one: its name, its owner, its total, ``retry_of`` it.
+
+        They are those of the row as it is now. Raises ``IllegalTransition`` unless the task is finished,
+        and ``Task.DoesNotExist`` when the row is gone.
+        """
+        task = cast("Task", self)
+        model = type(task)
+        using = router.db_for_write(model, instance=self)
+        with transaction.atomic(using=using):
+            rows = lock_rows(model, [self.pk], using)
+            if not rows:
+                raise model.DoesNotExist(f"Task {self.pk} is gone.")
+            row = rows[0]
+            if row.status not in FINAL:
+                raise IllegalTransition(message=f"A {row.status} task cannot be retried.")
+            again = model(name=row.name, owner_id=row.owner_id, total=row.total, retry_of=task)
+            again.save(using=using)
+            return again
+
     def _finish(self, **values: Any) -> None:
         def decide(row: Task) -> dict[str, Any]:
             if row.status in FINAL:
@@ -118,7 +146,7 @@ class Work(models.Model):
                 raise TaskCancelled
             if row.status != RUNNING:
                 raise IllegalTransition(message=f"A {row.status} task cannot report.")
-            return {}
+            return lease.renewal(row)
 
         self._change(decide)
 
@@ -173,6 +201,10 @@ class Work(models.Model):
     async def acancel(self) -> None:
         """Do what :meth:`cancel` does, from async code."""
         await sync_to_async(self.cancel)()
+
+    async def aretry(self) -> Task:
+        """Do what :meth:`retry` does, from async code."""
+        return await sync_to_async(self.retry)()
 
 
 def _with_share(values: dict[str, Any], row: Task) -> dict[str, Any]:
