@@ -170,7 +170,9 @@ def run(options: Options) -> dict[str, list[Result]]:
     """Measure every way in turn, round after round, and print each result as it comes."""
     results: dict[str, list[Result]] = {way: [] for way in options.ways}
     # TASK_GROUPS makes each save ring for the tutorial's groups too; our hub is in none of them.
-    with Site(options.database, redis=True, settings={"TASK_GROUPS": True}) as site:
+    # All clients are one user's, from one address.
+    limits = {"MAX_CONNECTIONS_PER_USER": options.clients, "MAX_CONNECTIONS_PER_ADDRESS": options.clients}
+    with Site(options.database, redis=True, settings={"TASK_GROUPS": True, **limits}) as site:
         site.create_user(OWNER)
         for number in range(1, options.rounds + 1):
             for way in options.ways:

@@ -19,6 +19,8 @@ from realtime.logs import redact
 
 PING_INTERVAL = 30
 PING_TIMEOUT = 60
+#: Seconds for a client to answer a close.
+CLOSE_SECONDS = 5
 #: Bytes that may wait for one client before the sender waits too.
 UNSENT_LIMIT = 256 * 1024
 #: Seconds between looks at what waits.
@@ -46,8 +48,13 @@ class OnePingInFlight(WebSocketProtocol):  # type: ignore[misc]
 
     Daphne's own forgets the deadline of the first without cancelling it: the late pong no longer
     matches, the deadline still strikes, and a live client is dropped. Here the pending ping keeps
-    its deadline.
+    its deadline. And one that gives a slow client time to read the last frames and the close code:
+    daphne cuts the line a second after it has sent them, and what has not been read by then is lost.
     """
+
+    def connectionMade(self) -> None:  # noqa: N802 - Twisted's name
+        super().connectionMade()
+        self.closeHandshakeTimeout = CLOSE_SECONDS
 
     def _sendAutoPing(self) -> None:  # noqa: N802 - autobahn's name
         if not self.autoPingPending:

@@ -9,14 +9,18 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable
+from contextlib import ExitStack
 from typing import Any
 
 from realtime import auth
+from realtime.addresses import client_address
 from realtime.conf import conf
 from realtime.events import Viewer
 from realtime.exceptions import (
     INTERNAL,
     MESSAGE_TOO_BIG,
+    RATE_LIMITED,
+    RESTARTING,
     SLOW_CONSUMER,
     TOO_MANY_BAD_MESSAGES,
     UNAVAILABLE,
@@ -25,16 +29,20 @@ from realtime.exceptions import (
     Refused,
 )
 from realtime.hub import Hub
+from realtime.limits import Pace, Place, registry
 from realtime.middleware import Application, Receive, Scope, Send
 from realtime.process import current_hub
 from realtime.protocol import client
-from realtime.protocol.delivery import as_text
+from realtime.protocol.delivery import as_msgpack, as_text
 from realtime.stream import Stream, Timers, frames
 
 logger = logging.getLogger("realtime.websocket")
 
 #: Bad messages in a row after which the connection is closed.
 BAD_MESSAGES = 10
+#: The subprotocols we can speak, the one we would rather first.
+MSGPACK = "realtime.msgpack"
+SUBPROTOCOLS = (MSGPACK, "realtime.json", auth.BEARER)
 #: Seconds for the last words to a client that may not be reading.
 FAREWELL = 1.0
 
@@ -45,6 +53,8 @@ class StatusConsumer:
     def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
         self._scope, self._receive, self._send = scope, receive, send
         self._stuck = False
+        #: Whether frames, both ways, are binary.
+        self._packed = False
 
     @classmethod
     def as_asgi(cls) -> Application:
@@ -60,33 +70,51 @@ class StatusConsumer:
         """Serve the connection from its handshake to its end."""
         if (await self._receive())["type"] != "websocket.connect":
             return
-        try:
-            viewer = await auth.authenticate(self._scope)
-            the_hub = await current_hub()
-        except Refused as refused:
-            await self._refuse(refused)
-            return
-        except Exception:
-            logger.exception("A connection could not be served.")
-            await self._refuse(Refused(UNAVAILABLE))
-            return
-        await self._send({"type": "websocket.accept"})
-        await self._converse(the_hub, viewer)
+        auth.hide(self._scope)
+        self._packed = MSGPACK in self._scope.get("subprotocols", ())
+        with ExitStack() as leaving:
+            try:
+                place = registry.enter(client_address(self._scope))
+                leaving.callback(place.leave)
+                viewer = await auth.authenticate(self._scope)
+                place.belongs_to(viewer.user_id)
+                the_hub = await current_hub()
+            except Refused as refused:
+                # Its place is free again before its client hears why, and tries once more.
+                leaving.close()
+                await self._refuse(refused)
+                return
+            except Exception:
+                leaving.close()
+                logger.exception("A connection could not be served.")
+                await self._refuse(Refused(UNAVAILABLE))
+                return
+            await self._accept()
+            await self._converse(the_hub, viewer, place)
 
     async def _refuse(self, refused: Refused) -> None:
         """Accept, say why, close: a refusal before ``accept`` would reach a browser as 1006."""
-        await self._send({"type": "websocket.accept"})
+        await self._accept()
         await self._farewell(refused)
 
-    async def _converse(self, the_hub: Hub, viewer: Viewer) -> None:
-        stream = Stream(
-            the_hub, viewer, as_text, Timers(ping=conf.PING_INTERVAL, pong_timeout=conf.PONG_TIMEOUT)
-        )
+    async def _accept(self) -> None:
+        """Accept with the subprotocol that the client offered: a browser gives up if none is chosen.
+
+        Never the token that it may have offered as another (RFC 6455 §4.2.2).
+        """
+        offered = self._scope.get("subprotocols", ())
+        chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
+        await self._send({"type": "websocket.accept", "subprotocol": chosen})
+
+    async def _converse(self, the_hub: Hub, viewer: Viewer, place: Place) -> None:
+        timers = Timers(ping=conf.PING_INTERVAL, pong_timeout=conf.PONG_TIMEOUT)
+        stream = Stream(the_hub, viewer, as_msgpack if self._packed else as_text, timers)
         # A task of its own: within this one, each delivery would resume every frame from the server
         # down to here.
         speaking = asyncio.create_task(self._speak(stream))
         reading = asyncio.create_task(self._read(stream, speaking))
         stream.subscriber.on_stuck = lambda: self._give_up(speaking)
+        place.when_sent_away(lambda: stream.refuse(Refused(RESTARTING)))
         try:
             await speaking
         except Refused as refused:
@@ -109,13 +137,13 @@ class StatusConsumer:
         speaking.cancel()
 
     async def _speak(self, stream: Stream) -> None:
-        send, subscriber = self._send, stream.subscriber
+        send, subscriber, field = self._send, stream.subscriber, "bytes" if self._packed else "text"
         clock = asyncio.get_running_loop().time
         while batch := await stream.next():
-            for text in batch:
+            for payload in batch:
                 subscriber.busy_since = clock()
                 try:
-                    await send({"type": "websocket.send", "text": text})
+                    await send({"type": "websocket.send", field: payload})
                 except OSError:
                     # uvicorn says so when the peer has gone; daphne drops the frame in silence.
                     return
@@ -133,7 +161,7 @@ class StatusConsumer:
 
     async def _take_messages(self, stream: Stream) -> None:
         """Take every message at once: a server that waits for us reads no pongs either."""
-        bad = 0
+        bad, pace = 0, Pace()
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
@@ -141,37 +169,45 @@ class StatusConsumer:
             if message["type"] != "websocket.receive":
                 continue
             try:
-                stream.commands.post(self._parse(message))
+                in_time = pace.take()
+                parsed = self._parse(message)
+                # A pong counts, but is served: its client is given up when none comes.
+                if not in_time and not isinstance(parsed, client.Pong):
+                    raise ProtocolError(RATE_LIMITED, request_id=parsed.request_id)
+                stream.commands.post(parsed)
                 bad = 0
             except ProtocolError as error:
                 stream.complain(error)
-                bad += 1
+                bad += error.problem is not RATE_LIMITED
                 if bad == BAD_MESSAGES:
                     stream.refuse(Refused(TOO_MANY_BAD_MESSAGES))
             except Refused as refused:
                 stream.refuse(refused)
 
-    @staticmethod
-    def _parse(message: dict[str, Any]) -> client.ClientMessage:
+    def _parse(self, message: dict[str, Any]) -> client.ClientMessage:
         text = message.get("text")
         body = text.encode("utf-8", "surrogatepass") if text is not None else message["bytes"]
         if len(body) > conf.MAX_MESSAGE_SIZE:
             raise Refused(MESSAGE_TOO_BIG, f"A message has at most {conf.MAX_MESSAGE_SIZE} bytes.")
-        if text is None:
+        if (text is None) != self._packed:
             raise ProtocolError(UNSUPPORTED_FRAME)
-        parsed = client.parse_json(body)
+        parsed = client.parse_msgpack(body) if self._packed else client.parse_json(body)
         if isinstance(parsed, client.Subscribe | client.Unsubscribe):
             # Raises for a bad id or an unknown topic: those count as bad messages too.
             parsed.subscriptions()
         return parsed
 
     async def _farewell(self, refused: Refused) -> None:
-        """Send ``error`` and close; the reason goes into the frame, as daphne drops that of a close."""
+        """Say why and close; the reason goes into a frame, as daphne drops that of a close."""
         problem = refused.problem
-        error = frames.error(problem, refused.message)
+        last = frames.farewell(refused)
         try:
             async with asyncio.timeout(FAREWELL):
-                await self._send({"type": "websocket.send", "text": as_text(error)})
+                await self._send(
+                    {"type": "websocket.send", "bytes": as_msgpack(last)}
+                    if self._packed
+                    else {"type": "websocket.send", "text": as_text(last)}
+                )
                 await self._send(
                     {
                         "type": "websocket.close",

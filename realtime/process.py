@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 
-from realtime import publisher
+from realtime import drain, publisher
 from realtime.hub import Hub
 
 _hub: Hub | None = None
@@ -22,6 +22,7 @@ async def current_hub() -> Hub:
     if _hub is None or _started is None or _started.get_loop() is not loop:
         _hub = Hub()
         publisher.settle_on(loop)
+        drain.install(loop, _hub.presence.leave)
         # A context of its own: the hub outlives the request that happened to start it.
         _started = loop.create_task(_hub.start(), context=contextvars.Context())
     hub, started = _hub, _started

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -13,6 +14,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.views.decorators.csrf import csrf_exempt
 
 from realtime import auth
+from realtime.addresses import client_address
+from realtime.api import errors
 from realtime.conf import conf
 from realtime.events import Viewer
 from realtime.exceptions import (
@@ -21,12 +24,15 @@ from realtime.exceptions import (
     INVALID_PARAMETER,
     METHOD_NOT_ALLOWED,
     NOT_FOUND,
+    RESTARTING,
     TOO_MANY_SUBSCRIPTIONS,
     UNAVAILABLE,
     ProtocolError,
     Refused,
 )
 from realtime.hub import Hub
+from realtime.limits import Place, registry
+from realtime.middleware import DEPARTURES_KEY
 from realtime.process import current_hub
 from realtime.protocol import client
 from realtime.protocol.delivery import as_stream
@@ -55,11 +61,17 @@ async def events(request: HttpRequest) -> HttpResponseBase:
         scope = getattr(request, "scope", None)
         if scope is None:
             raise Refused(ASGI_REQUIRED)
-        viewer = await auth.authenticate(scope)
-        asked = _asked(request, viewer)
-        the_hub = await current_hub()
-        if await _is_over(the_hub, viewer, asked):
-            return HttpResponse(status=204)
+        with ExitStack() as leaving:
+            place = registry.enter(client_address(scope))
+            leaving.callback(place.leave)
+            viewer = await auth.authenticate(scope)
+            place.belongs_to(viewer.user_id)
+            asked = _asked(request, viewer)
+            the_hub = await current_hub()
+            if await _is_over(the_hub, viewer, asked):
+                return HttpResponse(status=204)
+            # From here on it is the stream that leaves: the guard sees to it, if not the generator.
+            scope.get(DEPARTURES_KEY, ExitStack()).push(leaving.pop_all())
     except Refused as refused:
         return problem_response(refused)
     except SuspiciousOperation as error:
@@ -68,21 +80,18 @@ async def events(request: HttpRequest) -> HttpResponseBase:
         logger.exception("A stream could not be served.")
         return problem_response(Refused(UNAVAILABLE))
     return StreamingHttpResponse(
-        _body(the_hub, viewer, asked), content_type="text/event-stream", headers=HEADERS
+        _body(the_hub, viewer, asked, place), content_type="text/event-stream", headers=HEADERS
     )
 
 
 def problem_response(refused: Refused) -> JsonResponse:
     """Return the one shape of an HTTP error: ``{code, message}``."""
     problem = refused.problem
-    response = JsonResponse({"code": problem.code, "message": refused.message}, status=problem.status)
-    if problem.status == 401:
-        response["WWW-Authenticate"] = "Bearer"
+    response = JsonResponse(
+        errors.body(problem, refused.message), status=problem.status, headers=errors.headers(problem)
+    )
     if problem.status == 405:
         response["Allow"] = "GET"
-    if problem.status in (429, 503):
-        response["Retry-After"] = "5"
-    response["Cache-Control"] = "no-store"
     return response
 
 
@@ -152,7 +161,9 @@ def pieces(batch: list[Any]) -> Iterator[bytes]:
         yield b"".join(piece)
 
 
-async def _body(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncIterator[bytes]:
+async def _body(
+    the_hub: Hub, viewer: Viewer, asked: client.Subscribe, place: Place | None = None
+) -> AsyncIterator[bytes]:
     timers = Timers(
         heartbeat=conf.SSE_HEARTBEAT_INTERVAL,
         comment=conf.SSE_COMMENT_INTERVAL,
@@ -163,6 +174,8 @@ async def _body(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncI
     subscriber, clock = stream.subscriber, asyncio.get_running_loop().time
     if (sending := asyncio.current_task()) is not None:
         subscriber.on_stuck = partial(_give_up, stream, sending)
+    if place is not None:
+        place.when_sent_away(partial(stream.refuse, Refused(RESTARTING)))
     try:
         stream.commands.post(asked)
         while batch := await stream.next():
@@ -171,9 +184,11 @@ async def _body(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> AsyncI
                 yield piece
             subscriber.busy_since = None
     except Refused as refused:
-        yield encode(frames.error(refused.problem, refused.message))
+        yield encode(frames.farewell(refused))
     except Exception:
         logger.exception("A stream failed; its client comes back with its cursor.")
         yield encode(frames.error(UNAVAILABLE))
     finally:
         stream.close()
+        if place is not None:
+            place.leave()

@@ -17,6 +17,13 @@ from tests.watching import token
 
 Users = Callable[..., Any]
 
+
+@pytest.fixture(autouse=True)
+def hasty(settings: Any) -> None:
+    """Clients may send as fast as they like: bad messages are counted, not fast ones."""
+    settings.REALTIME = {"MESSAGE_BURST": 100_000}
+
+
 #: The database plays no part here: one engine is enough.
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 

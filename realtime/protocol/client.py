@@ -10,6 +10,7 @@ import msgspec
 from realtime.exceptions import (
     INVALID_JSON,
     INVALID_MESSAGE,
+    INVALID_MSGPACK,
     UNKNOWN_ACTION,
     UNKNOWN_TOPIC,
     ProtocolError,
@@ -119,6 +120,15 @@ def parse_json(text: str | bytes) -> ClientMessage:
     return parse(raw)
 
 
+def parse_msgpack(data: bytes) -> ClientMessage:
+    """Parse one binary frame; raise ``ProtocolError`` for anything that is not a known message."""
+    try:
+        raw = msgspec.msgpack.decode(data)
+    except (msgspec.DecodeError, UnicodeError, RecursionError, ValueError, OverflowError) as error:
+        raise ProtocolError(INVALID_MSGPACK, f"The message is not MessagePack: {error}") from None
+    return parse(raw)
+
+
 def parse(raw: Any) -> ClientMessage:
     """Turn a decoded object into a message; raise ``ProtocolError`` when it is none."""
     if not isinstance(raw, dict):
@@ -132,7 +142,9 @@ def parse(raw: Any) -> ClientMessage:
     if action is None:
         raise ProtocolError(INVALID_MESSAGE, "The field action is missing.", request_id)
     if not isinstance(action, str) or action not in MESSAGES:
-        raise ProtocolError(UNKNOWN_ACTION, f"Unknown action: {str(action)[:100]}", request_id)
+        # What is no text is not repeated: MessagePack has values that cannot be written down.
+        shown = action[:100] if isinstance(action, str) else "(not text)"
+        raise ProtocolError(UNKNOWN_ACTION, f"Unknown action: {shown}", request_id)
     try:
         return msgspec.convert(raw, MESSAGES[action])
     except (msgspec.ValidationError, RecursionError) as error:

@@ -4,22 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import msgspec
 from msgspec import UNSET
 
 from realtime import sse
-from realtime.events import BROADCAST, TASK_KINDS, TASK_UPDATE, LogEvent
+from realtime.events import (
+    BROADCAST,
+    BROADCAST_RETRACTED,
+    TASK_KINDS,
+    TASK_UPDATE,
+    LogEvent,
+    with_audience,
+)
 from realtime.protocol import server
 from realtime.topics import keys_of
 
 Payload = str | bytes
 _encode = msgspec.json.Encoder().encode
+_pack = msgspec.msgpack.Encoder().encode
 
 
-def frame_of(event: LogEvent, *, removed: bool = False, with_id: bool = True) -> server.Frame:
-    """Return the frame that tells a client of ``event``; ``removed`` for one who loses the task."""
-    id = event.position if with_id else UNSET
+def frame_of(
+    event: LogEvent, *, removed: bool = False, with_id: bool = True, snapshot: bool = False
+) -> server.Frame:
+    """Return the frame that tells a client of ``event``; ``removed`` for one who loses the task.
+
+    ``snapshot`` is for a notice that is still in its window.
+    """
+    id = event.position if with_id and not snapshot else UNSET
     if removed:
         return server.TaskRemoved(
             id=id, timestamp=event.timestamp, task_id=event.task_id, version=event.version
@@ -33,8 +47,9 @@ def frame_of(event: LogEvent, *, removed: bool = False, with_id: bool = True) ->
             broadcast_id=str(event.data.get("broadcast_id", "")),
             message=event.data.get("message", {}),
             sender=event.data.get("sender"),
+            snapshot=snapshot,
         )
-    if event.kind == "broadcast_retracted":
+    if event.kind == BROADCAST_RETRACTED:
         return server.BroadcastRetracted(
             id=id,
             timestamp=event.timestamp,
@@ -48,10 +63,36 @@ def as_text(frame: server.Frame) -> str:
     return _encode(frame).decode()
 
 
+def as_msgpack(frame: server.Frame) -> bytes:
+    """Encode a frame for a WebSocket with the subprotocol ``realtime.msgpack``: the same object.
+
+    Except that MessagePack has no whole numbers beyond 64 bits: in a result they become the nearest float,
+    as in JavaScript, or text where there is none.
+    """
+    try:
+        return _pack(frame)
+    except OverflowError:
+        return _pack(_with_short_numbers(msgspec.to_builtins(frame)))
+
+
+def _with_short_numbers(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_short_numbers(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_with_short_numbers(inner) for inner in value]
+    if not isinstance(value, int) or -(2**63) <= value < 2**64:
+        return value
+    try:
+        return float(value)
+    except OverflowError:
+        return str(value)
+
+
 @cache
 def as_stream(retry_ms: int) -> Callable[[server.Frame], bytes]:
     """Return the encoder of an event stream; ``connected`` and final updates carry ``retry``.
 
+    So does ``reconnect``: its own pause.
     The same one for the same ``retry_ms``: a delivery keeps one wire form per encoder.
     """
 
@@ -60,7 +101,8 @@ def as_stream(retry_ms: int) -> Callable[[server.Frame], bytes]:
         final = isinstance(frame, server.Connected) or (
             isinstance(frame, server.TaskUpdate) and frame.data.get("finished_at") is not None
         )
-        return sse.encode_json(_encode(frame), frame.type, id, retry_ms if final else None)
+        retry = frame.after_ms if isinstance(frame, server.Reconnect) else retry_ms if final else None
+        return sse.encode_json(_encode(frame), frame.type, id, retry)
 
     return encode
 
@@ -71,7 +113,7 @@ class Delivery:
     __slots__ = ("_encoded", "event", "final", "is_task", "keys", "position", "size")
 
     def __init__(self, event: LogEvent) -> None:
-        self.event = event
+        self.event = event = with_audience(event)
         self.position = event.position
         # Asked for every client: found out once.
         self.is_task, self.final = event.kind in TASK_KINDS, event.final

@@ -66,6 +66,7 @@ class Broadcast(Frame, kw_only=True, tag="broadcast"):
     broadcast_id: str
     message: dict[str, Any]
     sender: str | None = None
+    snapshot: bool = False
 
 
 class BroadcastRetracted(Frame, kw_only=True, tag="broadcast_retracted"):
@@ -150,6 +151,13 @@ class Error(Frame, kw_only=True, tag="error"):
     topic: str | UnsetType = UNSET
 
 
+class Reconnect(Frame, kw_only=True, tag="reconnect"):
+    """This process ends: come back after so many milliseconds, and resume. The connection then closes."""
+
+    after_ms: int
+    reason: str
+
+
 class Done(Frame, kw_only=True, tag="done"):
     """The task's final state has been sent; it is subscribed no longer."""
 
@@ -173,4 +181,5 @@ FRAMES: tuple[type[Frame], ...] = (
     Authenticated,
     Error,
     Done,
+    Reconnect,
 )

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from msgspec import UNSET, UnsetType
 
+from realtime.conf import conf
 from realtime.events import now, rfc3339
-from realtime.exceptions import Problem
+from realtime.exceptions import RESTARTING, Problem, Refused
 from realtime.protocol import client, server
 from realtime.topics import Subscriptions
 
@@ -147,3 +149,16 @@ def error(
         task_id=task_id,
         topic=topic,
     )
+
+
+def farewell(refused: Refused) -> server.Error | server.Reconnect:
+    """Return a connection's last frame: why it ends or, when the process ends, when to come back.
+
+    Everybody hears another pause, from a fifth of ``SSE_RETRY_MS`` up to it: who was sent away together
+    must not come back together.
+    """
+    problem = refused.problem
+    if problem is not RESTARTING:
+        return error(problem, refused.message)
+    pause = round(conf.SSE_RETRY_MS * random.uniform(0.2, 1))
+    return server.Reconnect(timestamp=now(), after_ms=pause, reason=problem.code)

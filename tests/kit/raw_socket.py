@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import struct
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from tests.kit import http_stream
@@ -37,9 +38,11 @@ class RawSocket:
         self._reader, self._writer = reader, writer
 
     @classmethod
-    async def connect(cls, server: Server, token: str, timeout: float = 10) -> "RawSocket":
+    async def connect(
+        cls, server: Server, token: str, timeout: float = 10, headers: Mapping[str, str] | None = None
+    ) -> "RawSocket":
         """Shake hands on `/ws` with the token in the `Authorization` header."""
-        headers = {
+        sent = {
             "Host": f"{HOST}:{server.port}",
             "Upgrade": "websocket",
             "Connection": "Upgrade",
@@ -49,7 +52,7 @@ class RawSocket:
         }
         async with asyncio.timeout(timeout):
             reader, writer = await asyncio.open_connection(sock=await open_socket(server, None))
-            writer.write(http_stream.request("/ws", headers))
+            writer.write(http_stream.request("/ws", sent | dict(headers or {})))
             status, _ = await http_stream.read_head(reader)
         assert status == 101, f"no WebSocket but {status}"
         return cls(reader, writer)
