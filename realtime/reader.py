@@ -8,7 +8,7 @@ from collections.abc import Collection, Hashable
 from typing import Any
 
 from realtime import database, replay, snapshots
-from realtime.events import Viewer
+from realtime.events import LogEvent, Viewer
 from realtime.topics import Subscriptions
 
 
@@ -20,9 +20,11 @@ class Reader:
         self._flights: dict[Hashable, asyncio.Task[Any]] = {}
         self._wanted: dict[str, None] = {}
         self._batch: asyncio.Task[snapshots.States] | None = None
+        self._notices: asyncio.Task[snapshots.Notices] | None = None
 
     async def page(self, after: int, keys: Collection[str], viewer: Viewer, count: int) -> replay.Page:
         """Return one page of the log, read once for all who ask for the same meanwhile."""
+        # Of the broadcasts each takes those for it: they are in everybody's page.
         seen_as = "" if viewer.view_all else viewer.user_id
         key = (after, frozenset(keys), seen_as, count)
         flight = self._flights.get(key)
@@ -55,8 +57,22 @@ class Reader:
             wanted, self._wanted, self._batch = self._wanted, {}, None
             return await database.run_now(snapshots.load_states, list(wanted), self._using)
 
-    async def snapshot(self, wanted: Subscriptions, viewer: Viewer) -> snapshots.Snapshot:
-        """Read the current rows of what is wanted and may be seen."""
+    async def notices(self) -> snapshots.Notices:
+        """Return the notices in their window, read once for all who ask for their turn meanwhile."""
+        if self._notices is None or self._notices.done():
+            self._notices = asyncio.create_task(self._read_notices())
+        return await asyncio.shield(self._notices)
+
+    async def _read_notices(self) -> snapshots.Notices:
+        async with asyncio.timeout(database.DEADLINE), database.turns():
+            # Who comes from here on needs those that were sent meanwhile.
+            self._notices = None
+            return await database.run_now(snapshots.load_notices, self._using)
+
+    async def snapshot(
+        self, wanted: Subscriptions, viewer: Viewer, notices: bool = False
+    ) -> snapshots.Snapshot:
+        """Read the current rows of what is wanted and may be seen, and the ``notices`` if they are too."""
         snapshot = None
         if wanted.topics:
             snapshot = await database.run(snapshots.load_topics, list(wanted.topics), viewer, self._using)
@@ -69,4 +85,11 @@ class Reader:
             for task_id, state in states.tasks.items():
                 if viewer.view_all or state.owner == viewer.user_id:
                     snapshot.rows[task_id] = state.data
+        if notices:
+            found = await self.notices()
+            snapshot.position = min(snapshot.position, found.position)
+            named: list[LogEvent] = []
+            if found.personal:
+                named = await database.run(snapshots.load_named, viewer.user_id, self._using)
+            snapshot.notices = found.of(viewer, named)
         return snapshot

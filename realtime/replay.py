@@ -56,15 +56,25 @@ def matching(keys: Iterable[str]) -> Q:
 
 
 def visible(viewer: Viewer) -> Q:
-    """Return the filter for the events that :meth:`Viewer.sees`."""
+    """Return the filter for the events that :meth:`Viewer.sees`, and the broadcasts to others.
+
+    Who reads takes these out: an audience is not a column.
+    """
     if viewer.view_all:
         return Q()
     mine = Q(owner=viewer.user_id) | Q(previous_owner=viewer.user_id)
     return (Q(kind__in=TASK_KINDS) & mine) | Q(kind__in=BROADCAST_KINDS)
 
 
-def page(after: int, keys: tuple[str, ...], viewer: Viewer, count: int, using: str | None = None) -> Page:
-    """Read one page for a client: the head before it, the floor after it.
+def page(
+    after: int,
+    keys: tuple[str, ...],
+    viewer: Viewer,
+    count: int,
+    using: str | None = None,
+    limit: int = PAGE,
+) -> Page:
+    """Read one page for a client, of at most ``limit`` events: the head before it, the floor after it.
 
     ``count``, unless 0, asks to count what was missed, up to one more than it. A floor above ``after``
     means that pruning has overtaken the reader, whatever the page holds.
@@ -75,7 +85,7 @@ def page(after: int, keys: tuple[str, ...], viewer: Viewer, count: int, using: s
         matching(keys) & visible(viewer), position__gt=after, position__lte=head.position
     )
     missed = rows.order_by()[: count + 1].count() if count else 0
-    events, more = _some(rows.order_by("position"))
+    events, more = _some(rows.order_by("position"), limit)
     upto = events[-1].position if more else head.position
     ends = log.read_head(using)
     floor = ends.floor if ends else head.floor

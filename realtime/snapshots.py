@@ -1,4 +1,4 @@
-"""Current rows for those who begin to watch: one task, or a topic's tasks, and the position before."""
+"""Current rows for those who begin to watch: tasks, notices, and the position before they were read."""
 
 from __future__ import annotations
 
@@ -12,13 +12,24 @@ from django.utils import timezone
 
 from realtime import log
 from realtime.conf import conf
-from realtime.events import FINAL, TASK_DELETED, LogEvent, Viewer
-from realtime.models import Event, Task
+from realtime.events import (
+    BROADCAST,
+    BROADCAST_KINDS,
+    FINAL,
+    TASK_DELETED,
+    USERS,
+    LogEvent,
+    Viewer,
+    rfc3339,
+)
+from realtime.models import Broadcast, Event, Task
 from realtime.models.public import owner_text, public_data
 from realtime.topics import MINE, TASKS
 
 #: A topic's snapshot holds its active tasks and those finished within this time.
 RECENT = timedelta(hours=24)
+#: Notices read at most: of all audiences together, and of those that name one user.
+NOTICES = 1000
 #: Tasks looked up in one query.
 BATCH = 500
 
@@ -55,10 +66,15 @@ class Snapshot:
     position: int
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
     truncated: bool = False
+    #: Notices still in their window, by id, the newest first; None when they were not asked for.
+    notices: dict[str, LogEvent] | None = None
 
     def apply(self, events: Iterable[LogEvent], viewer: Viewer) -> None:
         """Bring the rows up to later events, which the client will not be sent any more."""
         for event in events:
+            if event.kind in BROADCAST_KINDS:
+                self._apply_notice(event)
+                continue
             row = self.rows.get(event.task_id)
             if row is not None and row["version"] >= event.version:
                 continue
@@ -66,6 +82,57 @@ class Snapshot:
                 self.rows.pop(event.task_id, None)
             else:
                 self.rows[event.task_id] = event.data
+
+    def _apply_notice(self, event: LogEvent) -> None:
+        """Leave out what was sent live while the rows were read, or taken back."""
+        if self.notices is not None:
+            self.notices.pop(str(event.data.get("broadcast_id", "")), None)
+
+
+class Notices(NamedTuple):
+    """Notices in their window, newest first, read after the log had reached ``position``.
+
+    Those that name users are not among them; ``personal`` says that there are some.
+    """
+
+    position: int
+    events: list[LogEvent]
+    personal: bool
+
+    def of(self, viewer: Viewer, named: list[LogEvent]) -> dict[str, LogEvent]:
+        """Return the newest of those that are for ``viewer``, by id, with those that name him."""
+        mine = [event for event in self.events if viewer.sees(event)]
+        newest = sorted([*mine, *named], key=lambda event: event.timestamp, reverse=True)
+        return {e.data["broadcast_id"]: e for e in newest[: conf.SNAPSHOT_LIMIT]}
+
+
+def load_notices(using: str | None = None) -> Notices:
+    """Read the notices that late comers are shown, but those that name users: one query for all who ask."""
+    using = using or log.database()
+    position = log.position(using)
+    rows, named = in_window(using), Q(audience__kind=USERS)
+    return Notices(position, _events(rows.exclude(named)), rows.filter(named).exists())
+
+
+def load_named(user_id: str, using: str | None = None) -> list[LogEvent]:
+    """Read the notices that name a user."""
+    return _events(in_window(using or log.database()).filter(addressees__user_id=user_id))
+
+
+def in_window(using: str) -> QuerySet[Broadcast]:
+    """Return the notices that are to be shown.
+
+    That it has been published is enough: its time is that of another host's clock.
+    """
+    rows = Broadcast.objects.using(using).filter(ends_at__gt=timezone.now(), published_at__isnull=False)
+    return rows.filter(retracted_at=None).order_by("-published_at")
+
+
+def _events(rows: QuerySet[Broadcast]) -> list[LogEvent]:
+    return [
+        LogEvent(0, BROADCAST, rfc3339(row.published_at or row.starts_at), data=row.frame_data())
+        for row in rows[:NOTICES]
+    ]
 
 
 def load_states(task_ids: Sequence[str], using: str | None = None) -> States:

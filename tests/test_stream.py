@@ -163,7 +163,7 @@ def test_a_snapshot_older_than_the_cursor_is_patched(make_site: MakeSite) -> Non
     given.save()
     late = site.task(site.alice)
     assert client.types() == []
-    site.run(6)
+    site.run(12)
     rows = {f["task_id"]: f["data"]["version"] for f in client.frames if f.get("snapshot")}
     assert rows == {str(task.pk): 3, str(late.pk): 1}
     assert client.types() == ["row", "row", "subscribed"]

@@ -68,7 +68,7 @@ class CatchUp:
             if (failure := reading.exception()) is not None:
                 raise Refused(UNAVAILABLE) from failure
             if (page := reading.result()) is not None:
-                return self._from_log(page, cursor)
+                return self._from_log(page, cursor, viewer)
             if cursor > hub.position:
                 return UNKNOWN_POSITION
         if self._from_elsewhere and cursor > hub.position:
@@ -91,7 +91,7 @@ class CatchUp:
         self._reading = asyncio.get_running_loop().create_task(reading)
         self._reading.add_done_callback(lambda _: self._wake())
 
-    def _from_log(self, page: Page, cursor: int) -> Step | str:
+    def _from_log(self, page: Page, cursor: int, viewer: Viewer) -> Step | str:
         if page.floor > cursor:
             return EXPIRED
         if not self._counted and page.missed > conf.REPLAY_LIMIT:
@@ -99,7 +99,7 @@ class CatchUp:
         self._counted = True
         # The log may be ahead of this hub; what lies beyond it comes through the buffer.
         upto = min(page.upto, self._hub.position)
-        return Step([Delivery(e) for e in page.events if e.position <= upto], upto)
+        return Step([Delivery(e) for e in page.events if e.position <= upto and viewer.sees(e)], upto)
 
     def _is_too_much(self, cursor: int, keys: tuple[str, ...], viewer: Viewer) -> bool:
         limit: int = conf.REPLAY_LIMIT

@@ -12,7 +12,7 @@ from msgspec import UNSET
 
 from realtime import auth
 from realtime.conf import conf
-from realtime.events import FINAL, TASK_KINDS, Viewer, now
+from realtime.events import FINAL, Viewer, now
 from realtime.exceptions import (
     FORBIDDEN,
     LATE_RESUME,
@@ -139,7 +139,15 @@ class Commands:
             if not wanted and not self.stream.was_reset:
                 return
         self._serving, self._fresh_for, self._wanted, self._attempts = message, message, wanted, 0
-        self._look(self.stream.hub.reader.snapshot(wanted, self.stream.viewer), self._finish_fresh)
+        if self.stream.acknowledged and BROADCASTS in wanted.topics:
+            self.stream.forget_notices()
+        self._read_snapshot()
+
+    def _read_snapshot(self) -> None:
+        """Read the rows of what is wanted; and the notices, at first and when they are asked for."""
+        stream, wanted = self.stream, self._wanted
+        notices = not stream.acknowledged or BROADCASTS in wanted.topics
+        self._look(stream.hub.reader.snapshot(wanted, stream.viewer, notices), self._finish_fresh)
 
     def _look(self, reading: Coroutine[Any, Any, Any], then: Callable[[Any], None]) -> None:
         self._then = then
@@ -169,21 +177,17 @@ class Commands:
         """Add the subscriptions at the cursor, then tell the snapshot, then ``subscribed``."""
         stream, wanted, message = self.stream, self._wanted, self._fresh_for
         stream.advance()
-        keys = wanted.keys(stream.viewer)
+        keys = [*wanted.keys(stream.viewer), *([] if snapshot.notices is None else [BROADCASTS])]
         # While it was read the cursor went on; what it passed of these keys is not sent any more.
         passed = stream.hub.ring.after(snapshot.position, keys)
         if passed is None and snapshot.position < stream.cursor:
             self._attempts += 1
             if self._attempts > SNAPSHOT_ATTEMPTS:
                 raise Refused(UNAVAILABLE)
-            self._look(stream.hub.reader.snapshot(wanted, stream.viewer), self._finish_fresh)
+            self._read_snapshot()
             return
         snapshot.apply(
-            [
-                d.event
-                for d in passed or ()
-                if d.position <= stream.cursor and d.event.kind in TASK_KINDS and stream.viewer.sees(d.event)
-            ],
+            [d.event for d in passed or () if d.position <= stream.cursor and stream.viewer.sees(d.event)],
             stream.viewer,
         )
         request_id = message.request_id if message else None
@@ -197,6 +201,8 @@ class Commands:
         stream.add(wanted)
         for data in snapshot.rows.values():
             stream.write_row(data)
+        for notice in reversed((snapshot.notices or {}).values()):
+            stream.write_notice(notice)
         stream.acknowledge(wanted, message, truncated=snapshot.truncated if wanted.topics else UNSET)
         for task_id, data in snapshot.rows.items():
             if data["status"] in FINAL and task_id in stream.subscriptions.task_ids:

@@ -9,11 +9,19 @@ from typing import Any
 from msgspec import UNSET
 
 from realtime.conf import conf
-from realtime.events import Viewer, now
-from realtime.exceptions import RIGHTS_CHANGED, TOO_MANY_BAD_MESSAGES, Problem, ProtocolError, Refused
+from realtime.events import LogEvent, Viewer, now
+from realtime.exceptions import (
+    RATE_LIMITED,
+    RIGHTS_CHANGED,
+    TOO_MANY_BAD_MESSAGES,
+    TOO_MANY_MESSAGES,
+    Problem,
+    ProtocolError,
+    Refused,
+)
 from realtime.hub import Hub
 from realtime.protocol import client, server
-from realtime.protocol.delivery import Payload
+from realtime.protocol.delivery import Payload, frame_of
 from realtime.stream import frames
 from realtime.stream.catchup import UNKNOWN_POSITION, CatchUp
 from realtime.stream.commands import PENDING_LIMIT, Commands
@@ -59,6 +67,8 @@ class Connection:
         self._complaints = 0
         #: Versions that snapshots contained: no event up to them is sent.
         self._held: dict[str, int] = {}
+        #: The latest broadcasts that were sent, live or as notices: none of them again.
+        self._noticed: dict[str, None] = {}
         #: Where it began: all broadcasts from here to the first resume were sent, without an id.
         self._began_at = self.cursor
         self._unnumbered = range(0)
@@ -110,6 +120,30 @@ class Connection:
         self.write(server.TaskUpdate(timestamp=now(), task_id=data["task_id"], data=data, snapshot=True))
         self._timers.sent_event()
 
+    def write_notice(self, event: LogEvent) -> None:
+        """Send a notice that is still in its window, unless it was sent when it was new."""
+        if self.note(event):
+            self.write(frame_of(event, snapshot=True))
+            self._timers.sent_event()
+
+    def forget_notices(self) -> None:
+        """Send the notices again: the client asks for them."""
+        self._noticed.clear()
+
+    def note(self, event: LogEvent) -> bool:
+        """Remember that a broadcast is being sent; tell whether it is for the first time.
+
+        A snapshot may hold one whose event is still to come, or has just been sent.
+        """
+        broadcast_id = str(event.data.get("broadcast_id", ""))
+        if broadcast_id in self._noticed:
+            return False
+        self._noticed[broadcast_id] = None
+        if len(self._noticed) > 2 * conf.SNAPSHOT_LIMIT:
+            # A snapshot shows half as many, the newest.
+            del self._noticed[next(iter(self._noticed))]
+        return True
+
     def error(
         self,
         problem: Problem,
@@ -124,7 +158,8 @@ class Connection:
         """Answer a message that cannot be served; refuse a client that sends them faster than it reads."""
         self._complaints += 1
         if self._complaints > PENDING_LIMIT:
-            self.refuse(Refused(TOO_MANY_BAD_MESSAGES))
+            too_fast = error.problem is RATE_LIMITED
+            self.refuse(Refused(TOO_MANY_MESSAGES if too_fast else TOO_MANY_BAD_MESSAGES))
             return
         self.error(error.problem, error.message, error.request_id)
         self.subscriber.wake()
@@ -191,6 +226,7 @@ class Connection:
         self.acknowledged = self.resuming = False
         self._missed.end()
         self._held.clear()
+        self._noticed.clear()
         self.subscriber.catch_up()
         self.cursor = self._began_at = self.hub.position
         if began:

@@ -7,6 +7,7 @@ the log if that is older, and follows the hub again from there.
 from __future__ import annotations
 
 from realtime.conf import conf
+from realtime.events import BROADCAST
 from realtime.exceptions import SLOW_CONSUMER, TOKEN_EXPIRED, Refused
 from realtime.protocol.delivery import Delivery, Payload, frame_of
 from realtime.stream.connection import Connection
@@ -102,12 +103,13 @@ class Stream(Connection):
             self.end_if_done()
 
     def _notice(self, delivery: Delivery) -> None:
-        if delivery.position in self._unnumbered:
+        event = delivery.event
+        if delivery.position in self._unnumbered or (event.kind == BROADCAST and not self.note(event)):
             return
         if self.acknowledged or self.resuming:
             self._out.append(delivery.encoded(self._encode))
         else:
-            self.write(frame_of(delivery.event, with_id=False))
+            self.write(frame_of(event, with_id=False))
         self._timers.sent_event()
 
     def _tick(self) -> None:
