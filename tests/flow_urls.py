@@ -5,15 +5,29 @@ import asyncio
 from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
+from realtime.limits import registry
 from realtime.process import current_hub
 
 
 async def census(request: HttpRequest) -> JsonResponse:
-    """Count the clients attached to the hub, the keys they watch, and the tasks of the loop."""
+    """Count the clients attached to the hub, the keys they watch, the tasks of the loop, and the places."""
     the_hub = await current_hub()
     keys = {key for subscriber in the_hub.subscribers for key in subscriber.keys}
     tasks = len(asyncio.all_tasks())
-    return JsonResponse({"clients": len(the_hub.subscribers), "keys": len(keys), "tasks": tasks})
+    return JsonResponse(
+        {
+            "clients": len(the_hub.subscribers),
+            "keys": len(keys),
+            "tasks": tasks,
+            "places": len(registry.places),
+            "counted": len(registry.groups) + len(registry.users),
+        }
+    )
 
 
-urlpatterns = [path("census", census), path("", include("project.urls"))]
+def failing(request: HttpRequest) -> JsonResponse:
+    """Fail with all that was sent in the text of the exception."""
+    raise RuntimeError(f"{request.build_absolute_uri()} {dict(request.headers)}")
+
+
+urlpatterns = [path("census", census), path("failing", failing), path("", include("project.urls"))]
