@@ -4,11 +4,18 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run test lint types check bench requirements
+.PHONY: run serve worker test lint types check bench requirements
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## the demonstration on this machine; PORT=8001 if 8000 is taken
 	@$(BIN)/python -m project.demo.run
+
+serve: $(READY)  ## as in production: WORKERS=2 processes on PORT; needs DATABASE_URL and REDIS_URL
+	@WORKERS=$${WORKERS:-2} $(BIN)/python -m project.serve --prepare
+
+worker: $(READY)  ## the demonstration's worker by itself, beside `make serve`
+	@$(BIN)/python manage.py demo_users
+	@$(BIN)/python manage.py demo_worker
 
 test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start, and a real browser
 	@$(BIN)/python -m tests.kit.chromium

@@ -9,6 +9,7 @@ import ipaddress
 import json
 import os
 import secrets
+import socket
 import tempfile
 from contextlib import suppress
 from datetime import timedelta
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import dj_database_url
+from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -69,6 +71,18 @@ def _installation_key(path: Path) -> str:
         raise ImproperlyConfigured(f"Set SECRET_KEY: no key can be kept in {path}.") from error
 
 
+def _keepalive(redis_url: str) -> dict[str, Any]:
+    """What makes the kernel notice a Redis that vanished without a word, within half a minute.
+
+    A subscription only waits: nobody else would find out.
+    """
+    if redis_url.startswith("unix://"):
+        return {}
+    wanted = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
+    options = {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
+    return {"socket_keepalive": True, "socket_keepalive_options": options}
+
+
 def _realtime(prefix: str = "REALTIME_") -> dict[str, Any]:
     """The settings of the app that the environment overrides: JSON where it parses, else text.
 
@@ -100,6 +114,10 @@ SECRET_KEY = os.environ.get("SECRET_KEY") or _installation_key(BASE_DIR / ".secr
 CSRF_TRUSTED_ORIGINS = [
     f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if host != "*"
 ]
+if _flag("HTTPS"):
+    # A proxy that ends TLS says so in this header, and sets it itself whatever the client sent.
+    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
 CONTENT_SECURITY_POLICY = (
     "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
@@ -113,8 +131,9 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 
-# Servers: where `make run` listens, and how many processes a deployment starts
+# Servers: where `make run` and `make serve` listen, and how many processes a deployment starts
 
+BIND = os.environ.get("BIND") or "127.0.0.1"  # of `make serve`; `make run` stays on this machine
 PORT = _number("PORT", 8000, highest=65_535)
 WORKERS = _number("WORKERS", 1, highest=1024)
 
@@ -131,12 +150,15 @@ INSTALLED_APPS = [
     "channels",
     "rest_framework",
     "rest_framework_simplejwt",
+    "drf_spectacular",
+    "corsheaders",
     "realtime",
     "project.demo",
 ]
 # Each one can run async: a middleware that cannot would hold a thread for the life of every event
 # stream.
 MIDDLEWARE = [
+    "corsheaders.middleware.CorsMiddleware",  # first: refusals carry its headers too
     "django.middleware.security.SecurityMiddleware",
     "project.csp.content_security_policy",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -166,7 +188,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "demo"
 LOGOUT_REDIRECT_URL = "login"
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = os.environ.get("STATIC_ROOT") or BASE_DIR / "staticfiles"
 LANGUAGE_CODE = "en"
 USE_I18N = True
 TIME_ZONE = "UTC"
@@ -181,11 +203,26 @@ REST_FRAMEWORK = {
     # The browsable API needs inline scripts, which the policy above forbids.
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
 }
+SPECTACULAR_SETTINGS = {  # of `manage.py spectacular`
+    "TITLE": "Realtime tasks",
+    "VERSION": "1.0",
+    "SCHEMA_PATH_PREFIX": "/api",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "POSTPROCESSING_HOOKS": [],  # no names for enumerations: several fields are called status
+}
 SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=60),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
 }
 REALTIME = _realtime()
+
+# Pages of other origins: none, but those that may open streams with the cookie may call the API too
+_ORIGINS = REALTIME.get("ALLOWED_ORIGINS")
+CORS_ALLOWED_ORIGINS = _ORIGINS if isinstance(_ORIGINS, list) else []
+CORS_ALLOW_CREDENTIALS = True
+CORS_URLS_REGEX = r"^/(api/|events|broadcast)"
+CORS_ALLOW_HEADERS = (*default_headers, "last-event-id", "idempotency-key")
+CORS_EXPOSE_HEADERS = ("retry-after", "realtime-position", "location")
 
 # Database
 
@@ -199,7 +236,10 @@ else:
 if database["ENGINE"] == "django.db.backends.postgresql":
     # Under ASGI a kept connection dies with its thread and leaks; the pool belongs to the process
     # instead.
-    database.setdefault("OPTIONS", {})["pool"] = {"min_size": 1, "max_size": 10, "timeout": 10}
+    pool = {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, highest=1000), "timeout": 10}
+    # A server that vanished without a word is noticed within half a minute, not after hours.
+    wait = {"connect_timeout": 5, "keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
+    database["OPTIONS"] = wait | database.get("OPTIONS", {}) | {"pool": pool}
 elif database["ENGINE"] == "django.db.backends.sqlite3":
     # A transaction that starts by reading cannot wait for a writer when it comes to write:
     # IMMEDIATE makes it wait at its start, for up to `timeout` seconds. WAL lets readers go on
@@ -226,9 +266,9 @@ if redis_url := os.environ.get("REDIS_URL"):
                         # For commands; the layer listens with a deadline of its own.
                         "socket_timeout": 5,
                         "socket_connect_timeout": 5,
-                        "socket_keepalive": True,
                         "health_check_interval": 15,
                         "max_connections": 100,
+                        **_keepalive(redis_url),
                     }
                 ],
             },

@@ -10,9 +10,11 @@ from typing import Any
 
 import msgspec
 
-from realtime import database, layer, log, replay
+from realtime import broadcasts, chores, database, layer, leases, log, replay
 from realtime.conf import conf
-from realtime.events import LogEvent
+from realtime.ear import Ear
+from realtime.events import BROADCAST, LogEvent
+from realtime.presence import Presence
 from realtime.protocol.delivery import Delivery
 from realtime.reader import Reader
 from realtime.rights import Rights
@@ -23,6 +25,8 @@ logger = logging.getLogger("realtime.hub")
 
 #: Seconds an event that came too early waits for the one before it; then the log is read.
 HOLE_GRACE = 0.01
+#: Seconds between looks for users who have changed, at most.
+RIGHTS_INTERVAL = 1.0
 #: Early events that are kept; more mean that the log must be read anyway.
 EARLY_LIMIT = 1000
 
@@ -38,25 +42,34 @@ class Hub:
         self.subscribers: set[Subscriber] = set()
         self.ready = asyncio.Event()
         self.rights = Rights()
+        self.presence = Presence(using)
+        self.leases = leases.Watch()
         self._index: dict[str, set[Subscriber]] = {}
         self._early: dict[int, LogEvent] = {}
         self._layer = channel_layer
-        self._ear = layer.Ear(self.hear, channel_layer)
+        self.ear = Ear(self.hear, channel_layer)
+        #: When it last was where the log's head was, by the loop's clock.
+        self.level_at = 0.0
         self._checking = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
         self._hole: asyncio.TimerHandle | None = None
-        self._failing = False
+        self._attempts = chores.Attempts()
 
     # -- life ---------------------------------------------------------------------------------
 
     async def start(self) -> None:
         """Join the group, then read the head: an event in between is heard, not missed."""
-        self._spawn(self._ear.listen())
-        self._spawn(self._ear.stay())
-        await self._ear.tried.wait()
+        self._spawn(self.ear.listen())
+        self._spawn(self.ear.stay())
+        await self.ear.tried.wait()
+        self._spawn(self.ear.watch())
         await self._remember(await self._sound_head())
+        await self.presence.join()
+        self._spawn(self.presence.stay())
+        self._spawn(self.presence.tell())
         self._spawn(self._follow())
-        self._spawn(self._watch_transports())
+        self._spawn(self._watch_rights())
+        self._spawn(chores.watch_transports(self.subscribers))
         self.ready.set()
         self._use_early()
 
@@ -76,6 +89,7 @@ class Hub:
         self.position = max(head.floor, head.position - conf.RING_EVENTS)
         self.ring.restart(self.position)
         await self._fill(head)
+        self.level_at = asyncio.get_running_loop().time()
 
     async def stop(self) -> None:
         """End the hub's tasks. Clients are told nothing; theirs is the drain's business."""
@@ -85,6 +99,8 @@ class Hub:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self.ready.is_set():
+            await self.presence.leave()
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -171,14 +187,19 @@ class Hub:
         self.position = event.position
         self.ring.push(delivery)
         index = self._index
+        reached = 0
         concerned = [members for key in delivery.keys if (members := index.get(key))]
         if concerned:
             everybody = concerned[0] if len(concerned) == 1 else set().union(*concerned)
+            event = delivery.event
             for subscriber in everybody:
                 if subscriber.viewer.sees(event):
                     subscriber.offer(delivery)
+                    reached += 1
         elif not delivery.keys:
             self.rights.note(event)
+        if event.kind == BROADCAST and self.ready.is_set():
+            self.presence.note(str(event.data.get("broadcast_id", "")), reached)
 
     # -- the log ------------------------------------------------------------------------------
 
@@ -187,17 +208,19 @@ class Hub:
         while True:
             await asyncio.sleep(conf.LOG_CHECK_INTERVAL)
             await self._check_quietly()
+            due = database.run_now(broadcasts.publish_due, self.using)
+            await self._attempts.make("What is due cannot be sent", due)
+            leases_due = database.run_now(self.leases.look, self.using)
+            await self._attempts.make("Leases cannot be looked at", leases_due)
+
+    async def _watch_rights(self) -> None:
+        """Look after those who are connected, whatever becomes of the rest."""
+        while True:
+            await asyncio.sleep(min(RIGHTS_INTERVAL, conf.LOG_CHECK_INTERVAL))
+            await self._attempts.make("Rights cannot be looked up", self.rights.recheck())
 
     async def _check_quietly(self) -> None:
-        try:
-            await self.check()
-            await self.rights.recheck()
-            self._failing = False
-        except Exception as error:
-            # Whatever it is, the next interval tries again; said once per outage.
-            if not self._failing:
-                logger.warning("The event log cannot be read: %r", error)
-            self._failing = True
+        await self._attempts.make("The event log cannot be read", self.check())
 
     async def check(self, until: int | None = None) -> None:
         """Bring the hub up to the log's head, mend a damaged log, and position orphans.
@@ -216,6 +239,7 @@ class Hub:
             if head.floor > self.position:
                 self._jump(head.floor)
             await self._fill(head)
+            self.level_at = asyncio.get_running_loop().time()
             # An event beyond the head, though published before we read it, is of another log.
             for position in early:
                 if position > head.position:
@@ -252,20 +276,6 @@ class Hub:
             await layer.send(events, self._layer)
         except Exception:
             logger.debug("Orphans were not rung for.", exc_info=True)
-
-    async def _watch_transports(self) -> None:
-        """End the clients whose transport has been writing for longer than ``SEND_TIMEOUT``.
-
-        A task of its own: a database that hangs must not keep stuck clients alive.
-        """
-        clock = asyncio.get_running_loop().time
-        while True:
-            await asyncio.sleep(min(1.0, conf.SEND_TIMEOUT / 4))
-            limit = clock() - conf.SEND_TIMEOUT
-            for subscriber in [*self.subscribers]:
-                since = subscriber.busy_since
-                if since is not None and since < limit and subscriber.on_stuck:
-                    subscriber.on_stuck()
 
 
 def _misses(position: int, head: log.Head) -> bool:

@@ -1,4 +1,4 @@
-"""The channel layer as a doorbell: events go out to one group, and one hub per process listens.
+"""The channel layer as a doorbell: events go out to one group, and one hub per process listens (``ear.py``).
 
 The layer may lose, repeat or reorder what it carries; the log is what counts, so every failure here
 costs latency and never data.
@@ -7,8 +7,7 @@ costs latency and never data.
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -17,16 +16,12 @@ from channels.layers import InMemoryChannelLayer, get_channel_layer
 from realtime.conf import conf
 from realtime.events import TASK_KINDS, LogEvent
 
-logger = logging.getLogger("realtime.layer")
-
 #: One group for all: only a process that sees every position can tell that one is missing.
 GROUP = "realtime.log"
 #: Bytes of events in one message; what would be larger says only how far the log goes.
 MESSAGE_BYTES = 65_536
 #: Seconds for one send or join.
 DEADLINE = 5.0
-#: Seconds between joins: the in-memory and the Redis layer forget members after a day.
-REJOIN = 3600.0
 
 _decoder = msgspec.json.Decoder(list[LogEvent])
 
@@ -90,59 +85,3 @@ def task_message(event: LogEvent) -> dict[str, Any]:
         "version": event.version,
         "data": event.data,
     }
-
-
-class Ear:
-    """A process's one subscription: joins the group, hears messages, and joins again when it must."""
-
-    def __init__(self, hear: Callable[[dict[str, Any]], None], layer: Any = None) -> None:
-        self._hear = hear
-        self._layer = layer
-        self._channel = ""
-        self.joined = asyncio.Event()
-        #: Set after the first attempt to join, whether it succeeded or not.
-        self.tried = asyncio.Event()
-
-    async def join(self) -> None:
-        """Join the group; raises what the layer raises, and ``TimeoutError``."""
-        layer = self._layer or get_channel_layer()
-        if layer is None:
-            return
-        async with asyncio.timeout(DEADLINE):
-            if not self._channel:
-                self._channel = await layer.new_channel()
-            await layer.group_add(GROUP, self._channel)
-        self.joined.set()
-
-    async def listen(self) -> None:
-        """Hear messages for ever; a layer that fails is joined again with a growing delay."""
-        delay = 0.1
-        while True:
-            try:
-                if not self.joined.is_set():
-                    await self.join()
-                self.tried.set()
-                layer = self._layer or get_channel_layer()
-                if layer is None:
-                    return
-                while True:
-                    message = await layer.receive(self._channel)
-                    delay = 0.1
-                    self._hear(message)
-            except Exception:
-                if self.joined.is_set() or delay == 0.1:
-                    logger.warning("The channel layer failed; the log carries on.", exc_info=True)
-                self.joined.clear()
-                self.tried.set()
-                self._channel = ""
-            await asyncio.sleep(delay)
-            delay = min(delay * 2, 5.0)
-
-    async def stay(self) -> None:
-        """Renew the membership now and then, for the layers that forget it."""
-        while True:
-            await asyncio.sleep(REJOIN)
-            try:
-                await self.join()
-            except Exception:
-                logger.warning("The channel layer could not be joined again.", exc_info=True)

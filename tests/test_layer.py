@@ -14,6 +14,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from realtime import layer
+from realtime.ear import Ear
 from realtime.events import BROADCAST, TASK_DELETED, TASK_UPDATE, LogEvent
 from tests.faults import default_layer
 from tests.kit.services import RedisServer
@@ -54,7 +55,7 @@ class Listener:
 
     def __init__(self, on: Any) -> None:
         self.messages: list[dict[str, Any]] = []
-        self.ear = layer.Ear(self.messages.append, on)
+        self.ear = Ear(self.messages.append, on)
         self._task = asyncio.create_task(self.ear.listen())
 
     async def __aenter__(self) -> Listener:

@@ -14,6 +14,7 @@ from channels_redis.pubsub import RedisPubSubChannelLayer
 from django.db import connections
 
 from realtime import layer, publisher
+from realtime.ear import Ear
 from realtime.events import BROADCAST, LogEvent
 from realtime.hub import Hub
 from realtime.models import Task
@@ -53,7 +54,7 @@ async def heard(site: Site) -> AsyncIterator[list[str]]:
     def hear(message: dict[str, Any]) -> None:
         tasks.extend(found.task_id for found in layer.decode(message)[0])
 
-    ear = layer.Ear(hear, RedisPubSubChannelLayer(hosts=[site.redis_url]))
+    ear = Ear(hear, RedisPubSubChannelLayer(hosts=[site.redis_url]))
     listening = asyncio.create_task(ear.listen())
     await ear.tried.wait()
     assert ear.joined.is_set()

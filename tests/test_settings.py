@@ -99,6 +99,10 @@ def test_database_url_chooses_postgresql_with_a_pool(project: Path) -> None:
     assert (database["HOST"], database["PORT"], database["NAME"]) == ("db.example", 5433, "tasks")
     assert database["CONN_MAX_AGE"] == 0
     assert database["OPTIONS"]["pool"]["max_size"] > 1
+    assert database["OPTIONS"]["connect_timeout"] > 0
+    options = "s.DATABASES['default']['OPTIONS']"
+    options = read(project, options, DATABASE_URL=f"{url}?connect_timeout=9", DATABASE_POOL="3")
+    assert (options["connect_timeout"], options["pool"]["max_size"]) == (9, 3)
 
 
 def test_database_url_chooses_an_sqlite_file_made_for_several_writers(project: Path) -> None:
@@ -116,6 +120,21 @@ def test_redis_url_chooses_the_redis_layer_with_its_time_outs(project: Path) -> 
     (host,) = layer["CONFIG"]["hosts"]
     assert host["address"] == "redis://redis.example:6380/2"
     assert {"socket_timeout", "health_check_interval", "max_connections"} <= host.keys()
+
+
+def test_a_redis_behind_a_socket_file_gets_no_options_of_tcp(project: Path) -> None:
+    """Its connections refuse them; those over TCP notice a Redis that vanished."""
+    hosts = "s.CHANNEL_LAYERS['default']['CONFIG']['hosts'][0]"
+    assert "socket_keepalive" not in read(project, hosts, REDIS_URL="unix:///run/redis.sock")
+    assert read(project, hosts, REDIS_URL="redis://redis.example")["socket_keepalive_options"]
+
+
+def test_behind_a_proxy_with_tls_cookies_are_secure(project: Path) -> None:
+    """HTTPS=1 trusts the proxy's word; without it nobody's."""
+    names = ("SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE", "SECURE_PROXY_SSL_HEADER")
+    words = f"[getattr(s, name, None) for name in {names}]"
+    assert read(project, words, HTTPS="1") == [True, True, ["HTTP_X_FORWARDED_PROTO", "https"]]
+    assert read(project, words) == [None, None, None]
 
 
 def test_hosts_port_and_workers_are_read(project: Path) -> None:
