@@ -8,7 +8,6 @@ from project.demo import views
 
 urlpatterns = [
     path("", views.index, name="demo"),
-    path("demo/token/", views.token, name="demo-token"),
     path("accounts/login/", LoginView.as_view(redirect_authenticated_user=True), name="login"),
     path("accounts/logout/", LogoutView.as_view(), name="logout"),
     path("admin/", admin.site.urls),

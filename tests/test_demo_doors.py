@@ -1,4 +1,4 @@
-"""The demonstration's doors: the page, the log-in form, the token, the admin, the users."""
+"""The demonstration's doors: the page, the log-in form, the cookie, the admin, the users."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -11,6 +11,7 @@ from django.contrib.auth import authenticate
 from django.core.management import CommandError, call_command
 
 from project.demo.management.commands.demo_users import demo_password
+from tests.kit import leaks
 from tests.kit.clients import SocketClient
 from tests.kit.servers import Server
 from tests.kit.site import Site
@@ -85,58 +86,36 @@ def test_the_pages_have_nothing_inline(browser: httpx.Client) -> None:
     """No script with code, no style, no handler in an attribute stands in a page of ours."""
     for page in (browser.get("/accounts/login/"), log_in(browser, "demo")):
         scripts = re.findall(r"<script([^>]*)>", page.text)
-        assert all("src=" in script or "application/json" in script for script in scripts)
+        assert all("src=" in script for script in scripts)
         assert not re.search(r"<style|\sstyle=|\son\w+=|javascript:", page.text)
 
 
-def test_the_token_wants_post(browser: httpx.Client) -> None:
-    """GET is 405: a link or an image must not fetch tokens."""
-    log_in(browser, "demo")
-    assert browser.get("/demo/token/").status_code == 405
-
-
-def test_the_token_wants_the_csrf_token(browser: httpx.Client) -> None:
-    """The session alone is 403: another site's form sends it along."""
-    log_in(browser, "demo")
-    assert browser.post("/demo/token/").status_code == 403
-
-
-def test_the_token_wants_a_session(browser: httpx.Client) -> None:
-    """Without a log-in it is 401, and JSON, for the page reads it."""
-    csrf = csrf_of(browser.get("/accounts/login/"))
-    answer = browser.post("/demo/token/", headers={"X-CSRFToken": csrf})
-    assert answer.status_code == 401
-    assert answer.json() == {"error": "not_authenticated"}
-
-
-@pytest.fixture
-def token_answer(browser: httpx.Client) -> httpx.Response:
-    """The answer to a page of the user `demo` that asks for a token."""
-    csrf = csrf_of(log_in(browser, "demo"))
-    return browser.post("/demo/token/", headers={"X-CSRFToken": csrf})
-
-
-def test_the_token_is_kept_in_no_cache(token_answer: httpx.Response) -> None:
-    """Neither a proxy nor the browser keeps it."""
-    assert token_answer.status_code == 200
-    assert "no-store" in token_answer.headers["cache-control"]
-
-
-async def test_the_token_opens_a_socket_as_the_user_of_the_session(
-    server: Server, token_answer: httpx.Response
+async def test_the_cookie_opens_a_socket_for_the_pages_of_this_site(
+    server: Server, browser: httpx.Client
 ) -> None:
-    """It is a genuine access token."""
-    query = {"token": token_answer.json()["token"]}
-    async with await SocketClient.connect(server, query=query) as client:
+    """The session that opened the page opens its socket; a page of another site gets no use of it."""
+    log_in(browser, "demo")
+    cookie = {"Cookie": f"sessionid={browser.cookies['sessionid']}"}
+    async with await SocketClient.connect(server, headers=cookie | {"Origin": server.url}) as client:
         connected = await client.wait("connected")
     assert connected["user_id"] == "1"
+    async with await SocketClient.connect(server, headers=cookie | {"Origin": "http://evil.test"}) as client:
+        assert (await client.wait("error"))["code"] == "origin_not_allowed"
 
 
-def test_the_page_with_its_token_is_kept_in_no_cache(browser: httpx.Client) -> None:
-    """The page carries a token: neither a proxy nor the browser's cache keeps it."""
+def test_the_page_is_kept_in_no_cache(browser: httpx.Client) -> None:
+    """Neither a proxy nor the Back button shows it to somebody who has logged out."""
     page = log_in(browser, "demo")
     assert "no-store" in page.headers["cache-control"]
     assert "private" in page.headers["cache-control"]
+
+
+def test_the_page_holds_no_token(browser: httpx.Client) -> None:
+    """Neither an access token nor the key of the session stands in it, and nothing gives tokens to pages."""
+    page = log_in(browser, "demo")
+    assert [*leaks.find(page.text)] == []
+    assert browser.cookies["sessionid"] not in page.text
+    assert browser.get("/demo/token/").status_code == 404
 
 
 def test_staff_get_into_the_admin(browser: httpx.Client) -> None:
@@ -181,6 +160,7 @@ def test_demo_users_prints_passwords_that_work_and_changes_nobody(
     staff = authenticate(username="staff", password=demo_password("staff"))
     assert staff is not None
     assert staff.is_superuser
+    assert staff.has_perm("realtime.add_broadcast")
     assert f"staff  {demo_password('staff')}" in printed
     hashes = [namesake.password, staff.password]
     assert demo_users() == printed

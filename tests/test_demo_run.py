@@ -152,14 +152,13 @@ def test_the_printed_password_opens_the_page_with_its_files(
 async def test_the_tasks_of_the_worker_move_on_the_socket_of_the_page(
     demonstration: Demonstration, page: httpx.Response
 ) -> None:
-    """With the page's token the socket tells how far another process has come, again and again."""
+    """With the page's cookie the socket tells how far another process has come, again and again."""
 
     def is_move(frame: dict[str, Any]) -> bool:
         return "snapshot" not in frame and frame["data"]["status"] == "running"
 
-    found = re.search(r'"token": "([^"]+)"', page.text)
-    assert found
-    async with await SocketClient.connect(demonstration.server, query={"token": found[1]}) as client:
+    headers = {"Cookie": page.request.headers["cookie"], "Origin": demonstration.url}
+    async with await SocketClient.connect(demonstration.server, headers=headers) as client:
         await client.send({"action": "subscribe", "topics": ["mine"]})
         await client.wait("subscribed")
         moves = [await client.wait("task_update", is_move, timeout=20) for _ in range(3)]

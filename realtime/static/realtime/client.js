@@ -1,29 +1,33 @@
 // A WebSocket client of task events: one cursor, one set of subscriptions, exact resume.
 //
-// It holds the rows of the tasks it follows and tells of them by events:
-//   state     the connection's state changed; `detail` is {state, reason, retryIn}
-//   snapshot  all of `tasks` is new
-//   change    one task of `tasks` is new, changed or gone; `detail` is its id
-//   frame     whatever the server sent, after it was applied; `detail` is the frame
+// It holds the rows of the tasks it follows, and the broadcasts in their window, and tells of them by events:
+//   state      the connection's state changed; `detail` is {state, reason, retryIn}
+//   snapshot   all of `tasks` is new
+//   change     one task of `tasks` is new, changed or gone; `detail` is its id
+//   broadcasts `broadcasts` has changed
+//   frame      whatever the server sent, after it was applied; `detail` is the frame
 //
 // States: connecting, live, reconnecting (what is shown may be old), denied (for good).
 
-/** What to do after a close, by the server's table of codes; after any other, back off and retry. */
-const AFTER_CLOSE = { 1000: "stop", 4400: "stop", 4401: "renew", 4403: "stop", 4413: "stop" };
+import { Credential } from "./credential.js";
+import { Notices } from "./notices.js";
+
+/** What to do after a close, by the server's table of codes. After any other, 4429, 4500 and 4503 among
+ *  them, back off and retry; where the server said `reconnect`, after the pause that it asked for. */
+const AFTER_CLOSE = { 1000: "stop", 4400: "stop", 4401: "credential", 4403: "stop", 4413: "stop" };
+/** Errors that a later subscribe need not meet. */
+const PASSING = new Set(["unavailable", "rate_limited", "too_many_pending"]);
 
 const CONNECT_MS = 15_000;
 const BACK_OFF_MS = 1_000;
 const BACK_OFF_LIMIT_MS = 30_000;
-const RENEW_EARLY_MS = 60_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class RealtimeClient extends EventTarget {
   /** The id of the user that the server knows us as; null until connected. */
   userId = null;
 
   #url;
-  #token;
-  #renew;
+  #credential;
   #topics;
   #taskIds;
   #socket = null;
@@ -33,38 +37,44 @@ export class RealtimeClient extends EventTarget {
   #incoming = null; // the rows of a snapshot until it is complete
   #cursor = null; // the highest id seen; null: nothing to resume from
   #wasLive = false;
-  #tokenExpired = false;
   #attempt = 0;
   #pause = null; // the milliseconds that a server about to restart asked for
   #silenceLimit = CONNECT_MS;
   #clockOffset = 0;
   #timers = {};
+  #notices = new Notices(
+    () => this.now(),
+    () => this.dispatchEvent(new CustomEvent("broadcasts")),
+  );
   #handlers = {
     connected: (frame) => this.#connected(frame),
     task_update: (frame) => this.#taskUpdate(frame),
     task_deleted: (frame) => this.#taskGone(frame),
     task_removed: (frame) => this.#taskGone(frame),
+    broadcast: (frame) => this.#notices.add(frame),
+    broadcast_retracted: (frame) => this.#notices.remove(frame.broadcast_id),
     subscribed: (frame) => this.#subscribed(frame),
     unsubscribed: (frame) => this.#unsubscribed(frame),
     done: (frame) => this.#done(frame),
     reset: (frame) => this.#reset(frame),
     ping: (frame) => this.#ping(frame),
     reconnect: (frame) => this.#reconnect(frame),
-    authenticated: (frame) => this.#scheduleRenewal(frame),
+    authenticated: (frame) => this.#renewInTime(frame),
     error: (frame) => this.#error(frame),
   };
 
   /**
+   * Without `token` and `renew` the browser's session cookie is the credential.
+   *
    * @param {string|URL} url of the socket, ws: or wss:, without the token
-   * @param {string} token access token
-   * @param {() => Promise<string|null>} renew gives a new token, or null when there is none to be
+   * @param {string} [token] access token
+   * @param {() => Promise<string|null>} [renew] gives a new token, or null when there is none to be
    *   had; throws when it could not ask
    */
   constructor({ url, token, renew, topics = ["mine"], taskIds = [] }) {
     super();
     this.#url = url;
-    this.#token = token;
-    this.#renew = renew;
+    this.#credential = new Credential(token, renew);
     this.#topics = topics;
     this.#taskIds = new Set(taskIds);
   }
@@ -72,6 +82,11 @@ export class RealtimeClient extends EventTarget {
   /** The tasks by id, as the last events left them. */
   get tasks() {
     return this.#tasks;
+  }
+
+  /** The `broadcast` frames in their window, the newest first. */
+  get broadcasts() {
+    return this.#notices.newestFirst;
   }
 
   get state() {
@@ -91,13 +106,15 @@ export class RealtimeClient extends EventTarget {
   stop() {
     this.#detach();
     clearTimeout(this.#timers.retry);
+    this.#notices.stop();
     this.#setState(null);
   }
 
   #open() {
     const url = new URL(this.#url);
-    url.searchParams.set("token", this.#token);
+    this.#credential.addTo(url);
     this.#silenceLimit = CONNECT_MS;
+    this.#reason = "";
     this.#socket = new WebSocket(url);
     this.#socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
     this.#socket.onclose = ({ code }) => this.#lost(code);
@@ -116,16 +133,18 @@ export class RealtimeClient extends EventTarget {
   }
 
   #connected(frame) {
+    this.#credential.accepted();
+    if (this.userId !== null && this.userId !== frame.user_id) this.#forget();
     this.userId = frame.user_id;
     this.#silenceLimit = frame.heartbeat_interval * 2500;
     this.#clockOffset = Date.parse(frame.timestamp) - Date.now();
-    this.#scheduleRenewal(frame);
+    this.#renewInTime(frame);
     this.#subscribe();
   }
 
   /** Resume everything after the cursor; without one, start afresh: what we held is replaced. */
   #subscribe() {
-    if (this.#cursor === null) this.#incoming = new Map();
+    if (this.#cursor === null) this.#startAfresh();
     this.#send({
       action: "subscribe",
       request_id: "subscribe",
@@ -133,6 +152,19 @@ export class RealtimeClient extends EventTarget {
       task_ids: [...this.#taskIds],
       ...(this.#cursor !== null && { after: this.#cursor }),
     });
+  }
+
+  #startAfresh() {
+    this.#incoming = new Map();
+    this.#notices.startAfresh();
+  }
+
+  /** Somebody else has logged in: nothing of the one before is shown to him. */
+  #forget() {
+    this.#cursor = null;
+    this.#tasks = new Map();
+    this.#notices.clear();
+    this.dispatchEvent(new CustomEvent("snapshot"));
   }
 
   #taskUpdate({ task_id: id, data }) {
@@ -153,6 +185,7 @@ export class RealtimeClient extends EventTarget {
       this.#tasks = this.#incoming;
       this.#incoming = null;
       this.dispatchEvent(new CustomEvent("snapshot"));
+      this.#notices.complete();
     }
     this.#attempt = 0;
     this.#wasLive = true;
@@ -171,7 +204,7 @@ export class RealtimeClient extends EventTarget {
   /** The cursor is gone; fresh snapshots follow. Until they are complete the old rows stay, as old. */
   #reset() {
     this.#cursor = null;
-    this.#incoming = new Map();
+    this.#startAfresh();
     this.#setState("reconnecting");
   }
 
@@ -187,22 +220,25 @@ export class RealtimeClient extends EventTarget {
   #error({ code, message, task_id: id, request_id: request }) {
     this.#reason = message;
     if (code === "not_found") return this.#taskGone({ task_id: id });
-    if (request === "subscribe") this.#refuse(); // asked again, it would be refused again
+    if (request !== "subscribe") return;
+    if (PASSING.has(code)) return this.#lost(4500);
+    this.#refuse(); // asked again, it would be refused again
   }
 
   #lost(code) {
     this.#detach();
     const rule = AFTER_CLOSE[code];
     if (rule === "stop") return this.#refuse();
-    if (rule === "renew") this.#tokenExpired = true;
+    if (rule === "credential" && !this.#credential.refused()) return this.#refuse();
     this.#retry();
   }
 
   /** Let go of the socket. A snapshot that was cut off is forgotten. */
   #detach() {
     clearTimeout(this.#timers.silence);
-    clearTimeout(this.#timers.renewal);
+    this.#credential.rest();
     this.#incoming = null;
+    this.#notices.cut();
     if (this.#socket === null) return;
     this.#socket.onmessage = this.#socket.onclose = null;
     this.#socket.close();
@@ -224,36 +260,22 @@ export class RealtimeClient extends EventTarget {
   }
 
   async #reopen() {
-    if (this.#tokenExpired) {
-      let token;
-      try {
-        token = await this.#renew();
-      } catch {
-        if (this.#state !== null) this.#retry();
-        return;
-      }
-      if (this.#state === null) return; // stopped meanwhile
-      if (token === null) return this.#refuse();
-      this.#token = token;
-      this.#tokenExpired = false;
+    let ready;
+    try {
+      ready = await this.#credential.ready();
+    } catch {
+      if (this.#state !== null) this.#retry();
+      return;
     }
+    if (this.#state === null) return; // stopped meanwhile
+    if (!ready) return this.#refuse();
     this.#open();
   }
 
-  /** Renew the token before it ends; if that fails, the close with 4401 has its rule. */
-  #scheduleRenewal({ expires_at: end, timestamp }) {
-    clearTimeout(this.#timers.renewal);
+  #renewInTime({ expires_at: end, timestamp }) {
     if (!end) return;
     const left = Date.parse(end) - Date.parse(timestamp);
-    const delay = Math.max(left - RENEW_EARLY_MS, left / 2);
-    this.#timers.renewal = setTimeout(() => this.#authenticate(), Math.min(delay, LONGEST_TIMER_MS));
-  }
-
-  async #authenticate() {
-    const token = await this.#renew().catch(() => null);
-    if (token === null) return;
-    this.#token = token;
-    this.#send({ action: "authenticate", token });
+    this.#credential.renewBefore(left, (token) => this.#send({ action: "authenticate", token }));
   }
 
   /** A line that is dead says nothing, not even that it is: silence beyond the heartbeat counts as a cut. */

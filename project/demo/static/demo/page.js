@@ -1,25 +1,18 @@
 // The page “my tasks, moving”: draws what the client knows, and says how fresh it is.
 
 import { RealtimeClient } from "../realtime/client.js";
+import { NoticeList } from "./notices.js";
 import { TaskRow } from "./row.js";
 import { clockTime } from "./words.js";
 
 const list = document.getElementById("tasks");
 const rows = new Map();
-const { path, token, tokenUrl } = JSON.parse(document.getElementById("connection-data").textContent);
+const notices = new NoticeList();
 
-const url = new URL(path, location.href);
+// No token: the browser sends the cookie of the session.
+const url = new URL("/ws", location.href);
 url.protocol = location.protocol === "https:" ? "wss:" : "ws:";
-const client = new RealtimeClient({ url, token, renew: newToken });
-
-/** A new access token from the session; null when the session has ended too. */
-async function newToken() {
-  const csrf = document.querySelector("input[name=csrfmiddlewaretoken]").value;
-  const response = await fetch(tokenUrl, { method: "POST", headers: { "X-CSRFToken": csrf } });
-  if (response.status === 401 || response.status === 403) return null;
-  if (!response.ok) throw new Error(`No token: ${response.status}`);
-  return (await response.json()).token;
-}
+const client = new RealtimeClient({ url });
 
 /** The newest first, so that nothing moves but the bars. */
 function place(row) {
@@ -48,18 +41,25 @@ function drawAll() {
 }
 
 let liveUntil = null;
+let user = null;
 
 function connectionWords({ state, reason, retryIn }) {
   if (state === "live") return "Live";
+  const why = reason ? ` ${reason}` : "";
   const asOf = liveUntil === null ? "" : ` Shown as of ${clockTime(liveUntil)}.`;
   if (state === "reconnecting") return `Reconnecting…${asOf}`;
-  if (state === "denied") return `Disconnected. ${reason || "Log in again."}${asOf}`;
-  return retryIn === null ? "Connecting…" : "No connection yet, trying again…";
+  if (state === "denied") return `Disconnected.${why}${asOf}`;
+  return retryIn === null ? "Connecting…" : `No connection yet, trying again…${why}`;
 }
 
 client.addEventListener("snapshot", drawAll);
 client.addEventListener("change", ({ detail: id }) => draw(id));
+client.addEventListener("broadcasts", () => notices.show(client.broadcasts));
 client.addEventListener("frame", ({ detail: frame }) => {
+  if (frame.type === "connected") {
+    user ??= frame.user_id;
+    if (user !== frame.user_id) location.reload(); // somebody else has logged in: his name belongs on top
+  }
   if (client.state === "live") liveUntil = client.now(); // a refused attempt to come back brings frames too
   if (frame.type === "subscribed" && frame.recovered !== true) {
     document.getElementById("truncated").hidden = frame.truncated !== true;
@@ -70,6 +70,7 @@ client.addEventListener("state", ({ detail }) => {
   const connection = document.getElementById("connection");
   connection.dataset.state = detail.state;
   list.classList.toggle("stale", detail.state !== "live");
+  document.getElementById("log-in").hidden = detail.state !== "denied";
   // Only what is new is written: each writing is read out.
   const text = document.getElementById("connection-text");
   if (text.textContent !== words) text.textContent = words;

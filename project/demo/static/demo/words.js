@@ -8,6 +8,13 @@ export const STATUS_WORDS = {
   cancelled: "Cancelled",
 };
 
+export const LEVEL_WORDS = {
+  info: "Information",
+  success: "Success",
+  warning: "Warning",
+  critical: "Critical",
+};
+
 const time = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 const number = new Intl.NumberFormat(undefined);
