@@ -8,6 +8,8 @@ from typing import Any
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
 
+from realtime.addresses import is_proxy
+from realtime.auth.origins import is_origin
 from realtime.conf import SETTINGS, conf
 
 IN_MEMORY = "channels.layers.InMemoryChannelLayer"
@@ -49,6 +51,25 @@ def check_intervals(**kwargs: Any) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register("realtime")
+def check_trust(**kwargs: Any) -> list[CheckMessage]:
+    """E011: a trusted proxy that is no address, or an allowed origin that is no origin."""
+    if check_settings():
+        return []
+    return [
+        Error(
+            f"REALTIME[{name!r}] has {entry!r}; each entry must be {wanted}.",
+            id="realtime.E011",
+        )
+        for name, is_right, wanted in (
+            ("ALLOWED_ORIGINS", is_origin, "an origin, as https://example.com or http://localhost:3000"),
+            ("TRUSTED_PROXIES", is_proxy, "an IP address or network"),
+        )
+        for entry in getattr(conf, name)
+        if not is_right(entry)
+    ]
 
 
 @register("realtime")

@@ -1,42 +1,27 @@
-"""The ASGI guard around a whole project: tokens leave the URL, streams share a few threads."""
+"""The ASGI guard around a whole project: credentials leave the URL, streams share a few threads."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
-from urllib.parse import unquote_plus
 
 from asgiref.sync import ThreadSensitiveContext
 from django.urls import NoReverseMatch, reverse
 
-from realtime.auth import TOKEN_KEY
+from realtime.auth import credentials
 
 Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
+#: Where a stream leaves what must be done when its request has ended, however it ended.
+DEPARTURES_KEY = "realtime.departures"
 #: Threads for the synchronous parts of all streams' requests together.
 STREAM_THREADS = 2
-
-
-def hide_token(scope: Scope) -> None:
-    """Take ``token`` out of the query string, in place, and keep it beside.
-
-    Servers write the scope's query string to their access logs when the response begins (uvicorn
-    however it is started); Django puts it on its error pages.
-    """
-    kept = []
-    for part in scope.get("query_string", b"").split(b"&"):
-        name, _, value = part.partition(b"=")
-        if unquote_plus(name.decode("latin-1")) == "token":
-            scope[TOKEN_KEY] = unquote_plus(value.decode("latin-1"))
-        else:
-            kept.append(part)
-    if TOKEN_KEY in scope:
-        scope["query_string"] = b"&".join(kept)
 
 
 class Guard:
@@ -52,14 +37,18 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on; those that are not ours untouched."""
-        if scope["type"] == "websocket" and _path(scope) == self._websocket_path:
-            hide_token(scope)
+        if scope["type"] in ("websocket", "http") and _path(scope) == self._websocket_path:
+            # HTTP too: what comes through a proxy that does not pass the upgrade on.
+            credentials.hide(scope)
         elif scope["type"] == "http" and _path(scope) == self._path_of_streams():
-            hide_token(scope)
+            credentials.hide(scope)
             # Django gives every request a thread of its own for as long as it lives: with streams,
             # one thread and one database connection per client. They share these instead.
-            async with ThreadSensitiveContext(executor=next(self._threads)):
-                await self._application(scope, receive, send)
+            # And it may drop a stream that it never began: then no ``finally`` runs but this.
+            with ExitStack() as departures:
+                scope[DEPARTURES_KEY] = departures
+                async with ThreadSensitiveContext(executor=next(self._threads)):
+                    await self._application(scope, receive, send)
             return
         await self._application(scope, receive, send)
 
@@ -80,7 +69,7 @@ def _path(scope: Scope) -> str:
 
 
 def guard(application: Any, websocket_path: str = "/ws") -> Guard:
-    """Return ``application`` with our tokens hidden and our streams on shared threads.
+    """Return ``application`` with our credentials hidden and our streams on shared threads.
 
     ``websocket_path`` is where the project serves the WebSocket.
     """

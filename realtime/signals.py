@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
-from django.contrib.auth import get_user_model
+from django.contrib.auth import get_user_model, user_logged_out
 from django.contrib.auth.models import Group
-from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete
+from django.db import DatabaseError
+from django.db.models.signals import m2m_changed, post_delete, post_save, pre_delete, pre_save
 from django.dispatch import receiver
 from django.utils import timezone
 
 from realtime import log
+from realtime.auth import tokens
 from realtime.events import TASK_DELETED, USER_CHANGED
 from realtime.models import Event, Task
 from realtime.models.public import owner_text, update_event
 from realtime.models.queryset import lock_rows
+
+logger = logging.getLogger("realtime.signals")
 
 User = get_user_model()
 
@@ -60,19 +65,51 @@ def rights_changed(user_id: str, using: str) -> None:
     log.append([Event(kind=USER_CHANGED, owner=user_id, created_at=timezone.now())], using=alias)
 
 
-@receiver(post_save, sender=User)
+@receiver(pre_save)
+def password_changes(instance: Any, raw: bool, update_fields: Any, using: str, **kwargs: Any) -> None:
+    """Note whether a password is being changed. Also through a proxy of the user model."""
+    if not isinstance(instance, User) or raw or not hasattr(User, "password"):
+        return
+    changes = False
+    if instance.pk and (update_fields is None or "password" in update_fields):
+        rows = User._default_manager.using(using).filter(pk=instance.pk)
+        before = rows.values_list("password", flat=True).first()
+        changes = before not in (None, instance.password)
+    vars(instance)["_realtime_password_changes"] = changes
+
+
+@receiver(post_save)
 def user_saved(
     instance: Any, created: bool, raw: bool, update_fields: Any, using: str, **kwargs: Any
 ) -> None:
-    """A user who logs in changes no right; any other save may."""
-    if not created and not raw and set(update_fields or ()) != {"last_login"}:
+    """A user who logs in changes no right; any other save may. A new password is a logout."""
+    if not isinstance(instance, User) or created or raw or set(update_fields or ()) == {"last_login"}:
+        return
+    if getattr(instance, "_realtime_password_changes", False):
+        tokens.revoke(str(instance.pk))
+    else:
         rights_changed(str(instance.pk), using)
 
 
-@receiver(post_delete, sender=User)
+@receiver(user_logged_out)
+def session_ended(user: Any, **kwargs: Any) -> None:
+    """The connections that the session's cookie opened end with it.
+
+    A log that cannot be written must keep nobody logged in: the next look finds the session gone.
+    """
+    if user is None:
+        return
+    try:
+        rights_changed(str(user.pk), log.database())
+    except DatabaseError:
+        logger.warning("A logout could not be written to the log.", exc_info=True)
+
+
+@receiver(post_delete)
 def user_deleted(instance: Any, using: str, **kwargs: Any) -> None:
     """A deleted user may see nothing any more."""
-    rights_changed(str(instance.pk), using)
+    if isinstance(instance, User):
+        rights_changed(str(instance.pk), using)
 
 
 def members_changed(instance: Any, action: str, reverse: bool, using: str, **kwargs: Any) -> None:

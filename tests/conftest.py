@@ -9,13 +9,14 @@ from typing import Any
 import pytest
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
+from django.core.cache import cache
 from django.db import connections
 
 from realtime import database
 from realtime.hub import Hub
 from tests import router
 
-pytest_plugins = ["tests.flows"]
+pytest_plugins = ["tests.flows", "tests.pages"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -23,6 +24,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "postgres"]))
+
+
+@pytest.fixture(autouse=True)
+def uncounted() -> None:
+    """Let no test be throttled for what another one called."""
+    cache.clear()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -48,6 +48,15 @@ def gzip(settings: Any, patch: pytest.MonkeyPatch) -> None:
     settings.MIDDLEWARE = [GZIP, *settings.MIDDLEWARE]
 
 
+#: What an operator might write for an address or an origin, and is none.
+NO_PROXIES = ["localhost", "10.0.0.0/33", "10.0.0.1:80", "*", "", "unix:", "300.1.1.1"]
+NO_ORIGINS = [
+    *("*", "null", "", "example.com", "//example.com", "https://", "ftp://example.com"),
+    *("https://*.example.com", "https://example.com/", "https://example.com/app", "https://example.com?x"),
+    *("https://example.com#x", "https://example.com:443", "http://example.com:80", "https://example.com:"),
+    *("https://example.com:port", "https://me@example.com", "https://a.com,https://b.com", " https://a.com"),
+]
+
 #: For each id, the settings that bring it; the text of the message names what is wrong.
 WRONG: list[tuple[str, Change, str]] = [
     ("realtime.E001", setting("REALTIME", ["PING_INTERVAL"]), "REALTIME must be a dict"),
@@ -66,6 +75,8 @@ WRONG: list[tuple[str, Change, str]] = [
     ("realtime.W008", gzip, "BREACH"),
     ("realtime.E009", kept_connections, "CONN_MAX_AGE"),
     ("realtime.E010", setting("ASGI_APPLICATION", None), "ASGI_APPLICATION"),
+    *[("realtime.E011", setting("REALTIME", {"TRUSTED_PROXIES": [each]}), repr(each)) for each in NO_PROXIES],
+    *[("realtime.E011", setting("REALTIME", {"ALLOWED_ORIGINS": [each]}), repr(each)) for each in NO_ORIGINS],
 ]
 
 #: Settings that look like those above and are right.
@@ -73,6 +84,8 @@ RIGHT: list[Change] = [
     setting("REALTIME", {}),
     setting("REALTIME", {"PING_INTERVAL": 5, "PONG_TIMEOUT": 10.5}),
     lambda settings, patch: delattr(settings, "REALTIME"),
+    setting("REALTIME", {"TRUSTED_PROXIES": ["10.0.0.1", "10.0.0.0/8", "10.0.0.9/8", "::1", "fd00::/8"]}),
+    setting("REALTIME", {"ALLOWED_ORIGINS": ["https://a.com", "http://localhost:3000", "http://[::1]:8080"]}),
     workers("WORKERS", "1"),
     workers("WORKERS", "many"),
     layer(REDIS_CORE, hosts=[{"socket_timeout": None}, {"socket_timeout": 15}]),

@@ -19,7 +19,11 @@ _FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 #: Every frame of the server by its ``type``.
 FRAMES = {str(frame.__struct_config__.tag): frame for frame in server.FRAMES}
-DOCUMENTS = ["README.md", "CHANGELOG.md", "docs/protocol.md", "docs/design.md"]
+DOCUMENTS = [
+    "README.md",
+    "CHANGELOG.md",
+    *(f"docs/{name}.md" for name in ("protocol", "security", "deploy", "design")),
+]
 
 
 @cache
@@ -115,7 +119,7 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 def shown(default: Any) -> str:
     """Write a default as the documentation does."""
-    return str(default).lower() if isinstance(default, bool) else f"{default:,}"
+    return str(default).lower() if isinstance(default, bool | list) else f"{default:,}"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)

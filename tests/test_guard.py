@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.auth import TOKEN_KEY, find_token
+from realtime.auth import CREDENTIALS_KEY, Bearer, find
 from realtime.middleware import guard
 
 Scope = dict[str, Any]
@@ -50,7 +50,7 @@ def test_our_token_leaves_the_url_and_is_found(type: str, path: str, query: byte
     seen = passed(scope)
     # The same object: the server writes its own to the access log.
     assert scope["query_string"] == seen["query_string"] == kept
-    assert find_token(seen) == "SECRET"
+    assert find(seen) == Bearer("token", "SECRET")
 
 
 @pytest.mark.requirement("K11")
@@ -58,7 +58,14 @@ def test_of_two_tokens_none_stays() -> None:
     """The last one counts, as in Django's query strings."""
     seen = passed(asked("http", "/events", b"token=ONE&topic=mine&token=TWO"))
     assert seen["query_string"] == b"topic=mine"
-    assert find_token(seen) == "TWO"
+    assert find(seen) == Bearer("token", "TWO")
+
+
+@pytest.mark.requirement("K11")
+def test_a_handshake_that_comes_as_plain_http() -> None:
+    """Through a proxy that passes no upgrade on: refused by the project, and nothing of it is logged."""
+    seen = passed(asked("http", "/ws", b"token=ONE&ticket=TWO&x=1"))
+    assert seen["query_string"] == b"x=1"
 
 
 @pytest.mark.parametrize(
@@ -69,7 +76,7 @@ def test_of_two_tokens_none_stays() -> None:
         ("http", "/x/events"),
         ("http", "/events/archive"),
         ("http", "/eventsx"),
-        ("http", "/ws"),
+        ("http", "/x/ws"),
         ("websocket", "/x/ws"),
         ("websocket", "/wsx"),
         ("websocket", "/events"),
@@ -80,7 +87,7 @@ def test_the_tokens_of_others_stay(type: str, path: str) -> None:
     """A host project's password reset, or its own stream, keeps the parameter it named so."""
     seen = passed(asked(type, path, b"token=reset-token&x=1"))
     assert seen["query_string"] == b"token=reset-token&x=1"
-    assert TOKEN_KEY not in seen
+    assert CREDENTIALS_KEY not in seen
 
 
 @pytest.mark.requirement("K11")
@@ -89,7 +96,7 @@ def test_a_project_mounted_below_a_path(type: str, path: str) -> None:
     """A server that mounts the site puts its own part before ours; that does not unhide the token."""
     seen = passed(asked(type, f"/site{path}", b"token=SECRET", root_path="/site"))
     assert seen["query_string"] == b""
-    assert find_token(seen) == "SECRET"
+    assert find(seen) == Bearer("token", "SECRET")
 
 
 @pytest.mark.requirement("K11")
@@ -107,7 +114,7 @@ def test_a_url_without_a_token_is_not_touched() -> None:
     query = b"topic=mine&&=&x=%zz&tokens=1&TOKEN=2"
     seen = passed(asked("http", "/events", query))
     assert seen["query_string"] == query
-    assert TOKEN_KEY not in seen
+    assert CREDENTIALS_KEY not in seen
 
 
 def test_a_lifespan_passes() -> None:

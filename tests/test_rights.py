@@ -6,10 +6,11 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from django.contrib.auth.backends import BaseBackend
-from django.contrib.auth.models import Group, Permission
+from django.contrib.auth.backends import BaseBackend, ModelBackend
+from django.contrib.auth.models import Group, Permission, UserManager
 
 from realtime import database, rights
+from realtime.auth import identity
 from realtime.events import Viewer
 from realtime.exceptions import RIGHTS_CHANGED, USER_INACTIVE, Problem, Refused
 from realtime.hub import Hub
@@ -175,7 +176,7 @@ def test_rights_are_those_that_has_perm_tells(
 ) -> None:
     """In one query with Django's backend; asked one by one when the site has its own beside it."""
     if custom:
-        settings.AUTHENTICATION_BACKENDS = [rights.MODEL_BACKEND, "tests.test_rights.StaffSeeEverything"]
+        settings.AUTHENTICATION_BACKENDS = [identity.MODEL_BACKEND, "tests.test_rights.StaffSeeEverything"]
     users = {
         "nobody": make_user(),
         "staff": make_user(is_staff=True),
@@ -186,8 +187,8 @@ def test_rights_are_those_that_has_perm_tells(
     }
     by_name(users["permitted"])
     by_group(users["member"])
-    ids = [str(user.pk) for user in users.values()]
-    found = rights.load_rights([*ids, "987654321"])
+    ids, gone = [str(user.pk) for user in users.values()], ["987654321"]
+    found = {user_id: viewer.view_all for user_id, viewer in identity.load_active(ids + gone).items()}
     fresh = {name: type(user).objects.get(pk=user.pk) for name, user in users.items()}
     assert found == {
         str(user.pk): user.has_perm("realtime.view_task") for name, user in fresh.items() if user.is_active
@@ -195,3 +196,33 @@ def test_rights_are_those_that_has_perm_tells(
     assert found[str(users["staff"].pk)] is custom
     assert found[str(users["member"].pk)]
     assert str(users["inactive"].pk) not in found
+
+
+class LikeDjangos(ModelBackend):
+    """A backend that finds users otherwise and leaves permissions to Django, as log-in packages do."""
+
+
+@pytest.mark.requirement("W14")
+def test_many_users_cost_few_queries_whoever_authenticates_them(
+    engine: str, make_user: Users, settings: Any, django_assert_max_num_queries: Any
+) -> None:
+    """Only a backend with rules of its own is asked user by user."""
+    settings.AUTHENTICATION_BACKENDS = [identity.MODEL_BACKEND, "tests.test_rights.LikeDjangos"]
+    ids = [str(make_user().pk) for _ in range(20)]
+    with django_assert_max_num_queries(3, using=engine):
+        assert identity.load_active(ids).keys() == set(ids)
+
+
+@pytest.mark.requirement("W14")
+def test_a_user_model_with_a_manager_of_its_own(
+    engine: str, make_user: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`with_perm` is of Django's own manager only; without it each user is asked."""
+    monkeypatch.delattr(UserManager, "with_perm")
+    seer, other = make_user(), make_user()
+    by_name(seer)
+    found = identity.load_active([str(seer.pk), str(other.pk)])
+    assert {user_id: viewer.view_all for user_id, viewer in found.items()} == {
+        str(seer.pk): True,
+        str(other.pk): False,
+    }

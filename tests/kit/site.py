@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal
 
-from tests.kit import reaper
+from tests.kit import leaks, reaper
 from tests.kit.process import ROOT
 from tests.kit.remote import Remote
 from tests.kit.servers import Server
@@ -90,21 +90,36 @@ class Site:
         code = "accounts.access_token(name, lifetime)"
         return str(self._accounts(code, name=name, lifetime=lifetime))
 
+    def token_pair(self, name: str) -> dict[str, str]:
+        """An access and a refresh token of one login."""
+        pair: dict[str, str] = self._accounts("accounts.token_pair(name)", name=name)
+        return pair
+
+    def session_key(self, name: str) -> str:
+        """The key of a session in which the user of that name is logged in."""
+        key = str(self._accounts("accounts.session_key(name)", name=name))
+        leaks.SESSIONS.add(key)
+        return key
+
     def _accounts(self, code: str, **names: Any) -> Any:
         """Run it in a process apart: a worker may be held in the middle of a transaction."""
         return self.remote("accounts").run(code, **names)
 
     def close(self) -> None:
-        """End every process of the site and remove its database and folder."""
+        """End every process of the site and remove its database and folder; no log may hold a secret."""
+        leaks.SESSIONS |= leaks.sessions_of(self.database_url)
         for remote in self._remotes.values():
             remote.kill()
         for server in self.servers:
             server.kill()
+        logs = [path.read_text(errors="replace") for path in self.folder.glob("*.log")]
+        found = [line for log in logs for line in leaks.find(log)]
         if self._own_redis is not None:
             self._own_redis.kill()
         if self.database_url.startswith("postgres"):
             postgres().drop_database(self.database_url)
         shutil.rmtree(self.folder)
+        assert found == [], "a log holds a credential"
 
     def __enter__(self) -> "Site":
         return self
