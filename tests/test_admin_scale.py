@@ -88,8 +88,9 @@ def fill(engine: str, make_user: Callable[..., Any]) -> Callable[[int], None]:
         with connections[engine].cursor() as cursor:
             for statement in (FILL_TASKS, FILL_EVENTS):
                 cursor.execute(statement.format(**values, **DIALECTS[vendor]))
-            if vendor == "postgresql":
-                cursor.execute("ANALYZE realtime_task, realtime_event")
+            # What an operator's database knows of itself, be it that a column holds one value only.
+            for table in ("realtime_task", "realtime_event"):
+                cursor.execute(f"ANALYZE {table}")
         have = rows
 
     return upto

@@ -142,6 +142,19 @@ class Migration(migrations.Migration):
                 "default_permissions": (),
             },
         ),
+        migrations.AlterField(
+            model_name="task",
+            name="retry_of",
+            field=models.ForeignKey(
+                blank=True,
+                db_constraint=False,
+                db_index=False,
+                null=True,
+                on_delete=django.db.models.deletion.DO_NOTHING,
+                related_name="retries",
+                to="realtime.task",
+            ),
+        ),
         migrations.AddIndex(
             model_name="task",
             index=models.Index(fields=["-created_at", "-id"], name="realtime_task_created"),
@@ -149,6 +162,14 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="task",
             index=models.Index(fields=["status", "-created_at", "-id"], name="realtime_task_in_status"),
+        ),
+        migrations.AddIndex(
+            model_name="task",
+            index=models.Index(
+                condition=models.Q(("retry_of__isnull", False)),
+                fields=["retry_of"],
+                name="realtime_task_retry",
+            ),
         ),
         migrations.AddIndex(
             model_name="task",

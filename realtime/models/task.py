@@ -52,6 +52,7 @@ class Task(Work):
         "self",
         on_delete=models.DO_NOTHING,
         db_constraint=False,
+        db_index=False,  # a partial one, below: most tasks are none's retry
         null=True,
         blank=True,
         related_name="retries",
@@ -66,7 +67,7 @@ class Task(Work):
     objects: ClassVar[Any] = TaskQuerySet.as_manager()
 
     _loaded: dict[str, Any]
-    #: Fields written in a transaction that has not been committed, and may never be.
+    #: Fields written in a transaction that may never be committed.
     _uncommitted: frozenset[str] = frozenset()
     #: The event of its creation.
     _born: Event
@@ -74,7 +75,7 @@ class Task(Work):
     last_row: Task | None = None
 
     class Meta:
-        """Indexes serve the snapshots and the lists: a user's tasks, and all, newest first."""
+        """Indexes serve the snapshots, and the lists of the admin and the API with their filters."""
 
         ordering = ("-created_at", "-id")
         # Django writes ``user.realtime_tasks.add(task)`` through it: that too must reach the log.
@@ -82,9 +83,11 @@ class Task(Work):
         indexes = (
             models.Index(fields=["owner", "-created_at"], name="realtime_task_owner"),
             models.Index(fields=["status", "-finished_at"], name="realtime_task_status"),
-            # The lists of the admin and of the API, and their filter and search.
             models.Index(fields=["-created_at", "-id"], name="realtime_task_created"),
             models.Index(fields=["status", "-created_at", "-id"], name="realtime_task_in_status"),
+            models.Index(
+                fields=["retry_of"], condition=models.Q(retry_of__isnull=False), name="realtime_task_retry"
+            ),
             models.Index(
                 fields=["name", "-created_at"],
                 opclasses=["varchar_pattern_ops", "timestamptz_ops"],
@@ -99,8 +102,7 @@ class Task(Work):
         )
         constraints = (
             models.CheckConstraint(
-                condition=models.Q(progress__gte=0, progress__lte=100),
-                name="realtime_task_progress",
+                condition=models.Q(progress__gte=0, progress__lte=100), name="realtime_task_progress"
             ),
         )
 
@@ -187,11 +189,8 @@ class Task(Work):
 
     def differences(self, other: Task) -> set[str]:
         """Return the names of the fields that differ between two states of one row."""
-        return {
-            f.attname
-            for f in self._meta.concrete_fields
-            if getattr(self, f.attname) != getattr(other, f.attname)
-        }
+        names = [field.attname for field in self._meta.concrete_fields]
+        return {name for name in names if getattr(self, name) != getattr(other, name)}
 
     def validate(self) -> None:
         """Clean the values in place; raise ``InvalidValue`` for one that cannot be stored."""
