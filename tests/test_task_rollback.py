@@ -7,6 +7,7 @@ import pytest
 from django.db import transaction
 
 from realtime.models import Event, Task
+from realtime.models.public import public_data
 
 
 class Undone(Exception):
@@ -69,3 +70,41 @@ def test_an_owner_given_through_the_users_set_is_an_event(engine: str, make_user
     event = Event.objects.filter(task_id=task.pk).latest("position")
     assert (event.owner, event.previous_owner) == (str(after.pk), str(before.pk))
     assert event.version == Task.objects.get(pk=task.pk).version == 2
+
+
+@pytest.mark.requirement("T1")
+def test_a_whole_life_within_one_transaction(engine: str, settings: Any) -> None:
+    """Each call goes on from what the one before it wrote: versions rise by one, the end is at 100."""
+    settings.REALTIME = {"PROGRESS_INTERVAL": 0}
+    task = Task.objects.create(name="import")
+    with transaction.atomic(using=engine):
+        task.start()
+        task.report(3, message="half way")
+        task.name = "renamed"
+        task.save()
+        task.complete({"rows": 3})
+    row = Task.objects.get(pk=task.pk)
+    assert (row.status, row.progress, row.version) == ("completed", 100, 5)
+    assert (row.name, row.message, row.result) == ("renamed", "half way", {"rows": 3})
+    assert not task.changes()
+    told = Event.objects.filter(task_id=str(task.pk)).order_by("position")
+    assert [event.version for event in told] == [1, 2, 3, 4, 5]
+    assert told[4].data == public_data(row)
+
+
+@pytest.mark.requirement("T1")
+def test_a_call_after_a_savepoint_that_was_rolled_back(engine: str, settings: Any) -> None:
+    """What it had written is not in the row; the next call counts from the row, and loses nothing."""
+    settings.REALTIME = {"PROGRESS_INTERVAL": 0}
+    task = Task.objects.create(name="import")
+    with transaction.atomic(using=engine):
+        task.start()
+        task.message = "never saved"
+        with pytest.raises(Undone):
+            save_and_fail(task, engine)
+        task.report(7)
+        task.save()
+    row = Task.objects.get(pk=task.pk)
+    assert (row.progress, row.message, row.version) == (7, "never saved", 4)
+    versions = [event.version for event in Event.objects.filter(task_id=str(task.pk)).order_by("position")]
+    assert versions == [1, 2, 3, 4]

@@ -240,7 +240,8 @@ class Task(Work):
         """Write the chosen fields onto ``row``, this task's locked row; within a transaction."""
         previous_owner, left_alone = owner_text(row), self.changes() - chosen
         changed = self._merge(row, chosen - {"version", "updated_at"})
-        self._adopt(row, left_alone, changed)
+        # What changes is the row's to say: also what an earlier write of this transaction touched.
+        self._adopt(row, left_alone - changed, changed)
         if not changed:
             return
         self._write(row, changed, previous_owner, using, alone)
