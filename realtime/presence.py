@@ -14,6 +14,7 @@ from django.utils import timezone
 
 from realtime import database, log
 from realtime.broadcasts import LEASE, report_reach
+from realtime.chores import Attempts
 from realtime.models import Node, Reach
 
 logger = logging.getLogger("realtime.presence")
@@ -42,16 +43,11 @@ class Presence:
 
     async def stay(self) -> None:
         """Say so again and again, and sweep those who do not any more."""
-        failing = False
+        attempts = Attempts()
         while True:
             await asyncio.sleep(INTERVAL)
-            try:
-                await database.run_now(self._beat)
-                failing = False
-            except Exception as error:
-                if not failing:
-                    logger.warning("This process's sign of life could not be written: %r", error)
-                failing = True
+            beat = database.run_now(self._beat)
+            await attempts.make("This process's sign of life could not be written", beat)
 
     async def leave(self) -> None:
         """Say that it lives no more; where that cannot be said, the lease ends."""

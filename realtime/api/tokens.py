@@ -150,7 +150,7 @@ class LogoutSerializer(serializers.Serializer[Any]):
 
 
 class Logout(RealtimeView):
-    """Refuse every token that the caller was given until now, everywhere, and end the connections."""
+    """Refuse every token that the caller was given until now, everywhere, and end what they opened."""
 
     permission_classes = (AllowAny,)
 
