@@ -14,6 +14,7 @@ from django.db import connections
 
 from realtime import database
 from realtime.hub import Hub
+from realtime.limits import registry
 from tests import router
 
 pytest_plugins = ["tests.flows", "tests.pages"]
@@ -30,6 +31,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def uncounted() -> None:
     """Let no test be throttled for what another one called."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def nobody_left() -> Iterator[None]:
+    """Let no test leave a connection behind: the next one may count them."""
+    yield
+    left, registry.places = registry.places, set()
+    assert left == set()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

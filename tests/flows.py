@@ -20,6 +20,7 @@ from tests.kit.site import Site
 from tests.kit.sockets import SocketClient
 from tests.kit.streams import StreamClient
 from tests.kit.view import View
+from tests.kit.waiting import aeventually
 
 Client = SocketClient | StreamClient
 Frame = dict[str, Any]
@@ -203,6 +204,15 @@ class Live:
         """What the server holds of its clients; only on sites with `tests.flow_settings`."""
         counts: dict[str, int] = (await self.http("GET", "/census")).json()
         return counts
+
+    async def level(self) -> None:
+        """Wait until every running server of the site has come to the head of its log."""
+        for server in [server for server in self.site.servers if server.running]:
+            await aeventually(Live(self.site, server)._at_head)
+
+    async def _at_head(self) -> bool:
+        log = (await self.http("GET", "/readyz")).json()["log"]
+        return bool(log["position"] is not None and log["position"] >= log["head"])
 
     async def http(self, method: str, path: str, **options: Any) -> httpx.Response:
         """Send one HTTP request."""

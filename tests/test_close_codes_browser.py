@@ -19,22 +19,21 @@ from tests.kit.ports import HOST
 OPEN = """
 ({url, protocols, say, answersOnce, hangsUp}) => {
   window.heard = [];
-  window.theEnd = new Promise((resolve) => {
-    const socket = new WebSocket(url, protocols);
-    socket.addEventListener("message", (event) => {
-      const frame = JSON.parse(event.data);
-      window.heard.push(frame);
-      if (frame.type === "connected") {
-        for (const text of say) socket.send(text);
-        if (hangsUp) socket.close(1000);
-      }
-      if (frame.type === "ping" && answersOnce) {
-        answersOnce = false;
-        socket.send(JSON.stringify({action: "pong", t: frame.t}));
-      }
-    });
-    socket.addEventListener("close", (event) => resolve(event.code));
+  window.code = undefined;
+  const socket = new WebSocket(url, protocols);
+  socket.addEventListener("message", (event) => {
+    const frame = JSON.parse(event.data);
+    window.heard.push(frame);
+    if (frame.type === "connected") {
+      for (const text of say) socket.send(text);
+      if (hangsUp) socket.close(1000);
+    }
+    if (frame.type === "ping" && answersOnce) {
+      answersOnce = false;
+      socket.send(JSON.stringify({action: "pong", t: frame.t}));
+    }
   });
+  socket.addEventListener("close", (event) => { window.code = event.code; });
 }
 """
 _numbers = itertools.count(1)
@@ -101,7 +100,9 @@ def play(page: Page, closing: Closing, live: Live) -> tuple[int, dict[str, Any]]
     page.evaluate(OPEN, asked)
     page.wait_for_function("window.heard.length > 0")
     closing.after(live)
-    code: int = page.evaluate("window.theEnd")
+    # Not by evaluating the promise: that has no deadline.
+    page.wait_for_function("window.code !== undefined")
+    code: int = page.evaluate("window.code")
     last: dict[str, Any] = page.evaluate("window.heard.at(-1)")
     return code, last
 
