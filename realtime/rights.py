@@ -41,7 +41,8 @@ class Rights:
     def __init__(self) -> None:
         self._streams: defaultdict[str, set[Connection]] = defaultdict(set)
         self._due: set[str] = set()
-        self._rechecked = float("-inf")
+        #: When everybody was looked up last; None until the first round, before which all were let in.
+        self._rechecked: float | None = None
 
     def add(self, stream: Connection) -> None:
         """Watch over a stream."""
@@ -63,7 +64,9 @@ class Rights:
     async def recheck(self) -> None:
         """Look up the users that changed, and every few seconds all that are connected."""
         moment = asyncio.get_running_loop().time()
-        if moment - self._rechecked >= RECHECK_INTERVAL:
+        if self._rechecked is None:
+            self._rechecked = moment
+        elif moment - self._rechecked >= RECHECK_INTERVAL:
             self._rechecked = moment
             self._due.update(self._streams)
         due, self._due = [u for u in self._due if u in self._streams], set()

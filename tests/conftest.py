@@ -12,7 +12,7 @@ from django.contrib.auth import get_user_model
 from django.core.cache import cache
 from django.db import connections
 
-from realtime import database
+from realtime import database, rights
 from realtime.hub import Hub
 from realtime.limits import registry
 from tests import router
@@ -31,6 +31,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def uncounted() -> None:
     """Let no test be throttled for what another one called."""
     cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def unsuspected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the hubs of this process believe in users that have no account, however long a test takes."""
+    monkeypatch.setattr(rights, "RECHECK_INTERVAL", float("inf"))
 
 
 @pytest.fixture(autouse=True)

@@ -18,17 +18,16 @@ from realtime.models import Task
 from realtime.protocol import client
 from tests.kit.waiting import aeventually
 from tests.peers import Peer, process_hub
-from tests.watching import NEVER, Watcher, token
+from tests.watching import Watcher, token
 
 Hubs = Callable[..., Awaitable[Hub]]
 Users = Callable[..., Any]
 
 
 @pytest.fixture(autouse=True)
-def intervals(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The log is looked at all the time; nobody is looked up without a reason."""
+def intervals(settings: Any) -> None:
+    """The log is looked at all the time."""
     settings.REALTIME = {"LOG_CHECK_INTERVAL": 0.05}
-    monkeypatch.setattr(rights, "RECHECK_INTERVAL", NEVER)
 
 
 class StaffSeeEverything(BaseBackend):
