@@ -2,20 +2,24 @@
 
 import argparse
 
-from bench import fanout
+from bench import fanout, slow
 
 
 def main() -> None:
     """Read the options, measure, print."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", nargs="?", default="fanout", choices=["fanout"])
+    parser.add_argument("what", nargs="?", default="fanout", choices=["fanout", "slow"])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=10, help="of each measured window")
     parser.add_argument("--clients", type=int, default=500, help=f"more than {fanout.FIRST}")
     parser.add_argument("--rate", type=float, default=20, help="messages per second to each client")
     parser.add_argument("--ways", nargs="+", default=list(fanout.WAYS), choices=list(fanout.WAYS))
     parser.add_argument("--database", default="postgres", choices=["postgres", "sqlite"])
+    parser.add_argument("--servers", nargs="+", default=list(slow.SERVERS), choices=list(slow.SERVERS))
     given = parser.parse_args()
+    if given.what == "slow":
+        slow.run(slow.Options(rate=500, size=20_000, seconds=60, servers=given.servers))
+        return
     if given.clients <= fanout.FIRST:
         parser.error(f"--clients must be more than {fanout.FIRST}")
     options = fanout.Options(

@@ -89,7 +89,7 @@ def _frame(text: str) -> str:
     return (struct.pack("!BB", 0x81, 0x80 | len(text)) + bytes(4)).decode("latin-1") + text
 
 
-def _plan(way: str, port: int, token: str, task_id: str) -> dict[str, Any]:
+def plan(way: str, port: int, token: str, task_id: str) -> dict[str, Any]:
     """Return what a client sends, and the sign in the answer it waits for after each."""
     bearer = f"Authorization: Bearer {token}"
     if way == "websocket":
@@ -112,12 +112,12 @@ def measure(site: Site, way: str, options: Options) -> Result:
     task_id = writer.run(f"{create}\ntask.start()\nstr(task.pk)", owner=OWNER)
     log = site.folder / f"{way}.log"
     server = Server("uvicorn", site.env, log, arguments=NO_PINGS, application=WAYS[way])
-    plan = _plan(way, server.port, site.token(OWNER), task_id)
+    plan_ = plan(way, server.port, site.token(OWNER), task_id)
     try:
         with Clients() as clients:
-            clients.ask("open", count=FIRST, plan=plan)
+            clients.ask("open", count=FIRST, plan=plan_)
             before = server.rss()
-            clients.ask("open", count=options.clients - FIRST, plan=plan)
+            clients.ask("open", count=options.clients - FIRST, plan=plan_)
             memory = (server.rss() - before) / 1024 / (options.clients - FIRST)
             return _window(writer, task_id, server, clients, options, memory)
     finally:

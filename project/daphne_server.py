@@ -15,6 +15,7 @@ from daphne.server import Server
 from daphne.ws_protocol import WebSocketFactory, WebSocketProtocol
 from twisted.internet.abstract import FileDescriptor
 
+from realtime.conf import conf
 from realtime.logs import redact
 
 PING_INTERVAL = 30
@@ -25,8 +26,6 @@ CLOSE_SECONDS = 5
 UNSENT_LIMIT = 256 * 1024
 #: Seconds between looks at what waits.
 UNSENT_LOOK = 0.05
-#: Seconds after which a client that takes nothing is cut off.
-STALL_SECONDS = 10.0
 
 
 def _transport(protocol: Any) -> Any:
@@ -41,6 +40,12 @@ def _unsent(protocol: Any) -> int:
     if transport is None or not getattr(transport, "connected", False):
         return 0
     return int(len(transport.dataBuffer) - transport.offset + transport._tempDataLen)
+
+
+def _cut_off(protocol: Any) -> None:
+    """End the connection at once, with all that waits for the client."""
+    if _unsent(protocol):
+        _transport(protocol).abortConnection()
 
 
 class OnePingInFlight(WebSocketProtocol):  # type: ignore[misc]
@@ -69,19 +74,28 @@ class GuardedServer(Server):  # type: ignore[misc]
     """
 
     async def handle_reply(self, protocol: Any, message: dict[str, Any]) -> None:
-        """Send, and return when the client has taken enough of it; abort a client that takes nothing."""
+        """Send, and return when the client has taken enough of it.
+
+        A client that takes nothing for ``SEND_TIMEOUT`` is cut off.
+        """
         await super().handle_reply(protocol, message)
         left = _unsent(protocol)
         if left <= UNSENT_LIMIT:
             return
-        deadline = time.monotonic() + STALL_SECONDS
-        while (now_left := _unsent(protocol)) > UNSENT_LIMIT:
-            if now_left < left:
-                left, deadline = now_left, time.monotonic() + STALL_SECONDS
-            elif time.monotonic() > deadline:
-                _transport(protocol).abortConnection()
-                return
-            await asyncio.sleep(UNSENT_LOOK)
+        deadline = time.monotonic() + conf.SEND_TIMEOUT
+        try:
+            while (now_left := _unsent(protocol)) > UNSENT_LIMIT:
+                if now_left < left:
+                    left, deadline = now_left, time.monotonic() + conf.SEND_TIMEOUT
+                elif time.monotonic() > deadline:
+                    _cut_off(protocol)
+                    return
+                await asyncio.sleep(UNSENT_LOOK)
+        except asyncio.CancelledError:
+            # A stream has no last word, and daphne would wait for ever until it is read.
+            if getattr(protocol, "channel", None) is not None:
+                _cut_off(protocol)
+            raise
 
     def log_action(self, protocol: str, action: str, details: dict[str, Any]) -> None:
         """Pass the entry on to the access log without credentials."""

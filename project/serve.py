@@ -10,6 +10,7 @@ deployment on several hosts does that as a step of its own.
 import argparse
 import os
 import signal
+import socket
 import sys
 import time
 from multiprocessing import parent_process
@@ -36,6 +37,8 @@ LATE = 5
 #: Seconds that a new process has for its start, and a busy one to answer the supervisor.
 START_SECONDS = 30
 
+#: Milliseconds after which the kernel ends a connection whose client takes nothing.
+UNREAD_MS = 30_000
 #: Seconds in which the request of a connection that was just accepted must arrive.
 ARRIVAL = 1.0
 
@@ -130,11 +133,22 @@ def main() -> int:
         return 1
     config = Served(APPLICATION, host=settings.BIND, port=settings.PORT, workers=settings.WORKERS, **OPTIONS)
     # Bound here and shared: a connection made while one process ends is taken by another.
-    listener = config.bind_socket()
+    listener = listen(config)
     supervisor = Supervisor(config, sockets=[listener])
     with listener:
         supervisor.run()
     return STARTUP_FAILURE if supervisor.failed else 0
+
+
+def listen(config: Config) -> socket.socket:
+    """Return the listening socket; what it is told holds for every connection.
+
+    uvicorn itself waits for ever until a client has read what was sent to it before it was given up.
+    """
+    listener = config.bind_socket()
+    if hasattr(socket, "TCP_USER_TIMEOUT"):  # on Linux
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, UNREAD_MS)
+    return listener
 
 
 def _require_several_can_share() -> None:

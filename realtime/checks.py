@@ -31,7 +31,8 @@ def check_settings(**kwargs: Any) -> list[CheckMessage]:
         elif not setting.accepts(value):
             problems.append(
                 Error(
-                    f"REALTIME[{name!r}] is {value!r}; it must be {setting.allowed()}.",
+                    f"REALTIME[{name!r}] is {'hidden' if setting.secret else repr(value)}; "
+                    f"it must be {setting.allowed()}.",
                     id="realtime.E003",
                 )
             )

@@ -7,7 +7,9 @@ import logging
 from collections.abc import Collection, Coroutine
 from typing import Any
 
+from realtime import layer, log
 from realtime.conf import conf
+from realtime.events import LogEvent
 from realtime.subscriber import Subscriber
 
 logger = logging.getLogger("realtime.hub")
@@ -43,3 +45,16 @@ async def watch_transports(subscribers: Collection[Subscriber]) -> None:
             since = subscriber.busy_since
             if since is not None and since < limit and subscriber.on_stuck:
                 subscriber.on_stuck()
+
+
+def sequence_orphans(using: str | None) -> list[LogEvent]:
+    """Position what a dead process left; ask first, or every hub would take SQLite's write lock."""
+    return log.sequence(using=using, publish=False) if log.has_pending(using) else []
+
+
+async def ring_for(orphans: list[LogEvent], channel_layer: Any = None) -> None:
+    """Tell the other processes about orphans, which nobody has published."""
+    try:
+        await layer.send(orphans, channel_layer)
+    except Exception:
+        logger.debug("Orphans were not rung for.", exc_info=True)

@@ -16,6 +16,8 @@ class Setting:
     kind: Any
     low: float | None = None
     high: float | None = None
+    #: Never shown, not even when it is wrong.
+    secret: bool = False
 
     def allowed(self) -> str:
         """Say in words what a value may be, for the error of ``manage.py check``."""
@@ -23,6 +25,8 @@ class Setting:
             return "true or false"
         if self.kind is list:
             return "a list of text"
+        if self.kind is str:
+            return "text"
         unit = "a whole number" if self.kind is int else "a number"
         return f"{unit} from {self.low:,} to {self.high:,}"
 
@@ -65,6 +69,8 @@ SETTINGS: dict[str, Setting] = {
     # One event must fit the 1 MiB that daphne allows an outgoing frame, with room for the envelope.
     "MAX_EVENT_SIZE": _count(65_536, 1024, 900_000),
     "SEND_TIMEOUT": _seconds(10, 0.1, 3600),
+    "WRITE_WINDOW": _count(1024 * 1024, 0),
+    "CONNECTIONS_INTERVAL": _seconds(5, 0.05, 3600),
     "DRAIN_SECONDS": _seconds(10, 0, 3600),
     "TICKET_SECONDS": _seconds(30, 1, 3600),
     "PROGRESS_INTERVAL": _seconds(0.25, 0, 3600),
@@ -81,6 +87,7 @@ SETTINGS: dict[str, Setting] = {
     "MAX_CONNECTIONS_PER_ADDRESS": _count(100, 1, 10_000_000),
     "MESSAGE_RATE": Setting(10, (int, float), 0.01, 1_000_000),
     "MESSAGE_BURST": _count(20, 1, 1_000_000),
+    "METRICS_TOKEN": Setting("", str, secret=True),
 }
 
 

@@ -12,9 +12,10 @@ from collections.abc import Awaitable
 from contextlib import ExitStack
 from typing import Any
 
-from realtime import auth
+from realtime import auth, metrics
 from realtime.addresses import client_address
 from realtime.conf import conf
+from realtime.connections import Caller
 from realtime.events import Viewer
 from realtime.exceptions import (
     INTERNAL,
@@ -34,7 +35,7 @@ from realtime.middleware import Application, Receive, Scope, Send
 from realtime.process import current_hub
 from realtime.protocol import client
 from realtime.protocol.delivery import as_msgpack, as_text
-from realtime.stream import Stream, Timers, frames
+from realtime.stream import Stream, Timers, Window, frames
 
 logger = logging.getLogger("realtime.websocket")
 
@@ -107,8 +108,11 @@ class StatusConsumer:
         await self._send({"type": "websocket.accept", "subprotocol": chosen})
 
     async def _converse(self, the_hub: Hub, viewer: Viewer, place: Place) -> None:
-        timers = Timers(ping=conf.PING_INTERVAL, pong_timeout=conf.PONG_TIMEOUT)
-        stream = Stream(the_hub, viewer, as_msgpack if self._packed else as_text, timers)
+        window = Window(conf.WRITE_WINDOW, conf.SEND_TIMEOUT)
+        timers = Timers(ping=conf.PING_INTERVAL, pong_timeout=conf.PONG_TIMEOUT, window=window)
+        caller = Caller(metrics.WEBSOCKET, "msgpack" if self._packed else "json", client_address(self._scope))
+        encode = as_msgpack if self._packed else as_text
+        stream = Stream(the_hub, viewer, encode, timers, caller=caller)
         # A task of its own: within this one, each delivery would resume every frame from the server
         # down to here.
         speaking = asyncio.create_task(self._speak(stream))
@@ -133,6 +137,8 @@ class StatusConsumer:
             stream.close()
 
     def _give_up(self, speaking: asyncio.Task[None]) -> None:
+        if not self._stuck:
+            metrics.STUCK.labels(metrics.WEBSOCKET).inc()
         self._stuck = True
         speaking.cancel()
 
@@ -169,9 +175,14 @@ class StatusConsumer:
             if message["type"] != "websocket.receive":
                 continue
             try:
-                in_time = pace.take()
-                parsed = self._parse(message)
-                # A pong counts, but is served: its client is given up when none comes.
+                asked_for = False
+                try:
+                    parsed = self._parse(message)
+                    # As many of these come as we ask for: the more the client reads, the more.
+                    asked_for = isinstance(parsed, client.Pong) and stream.awaits(parsed)
+                finally:
+                    in_time = asked_for or pace.take()
+                # Another pong counts, but is served: its client is given up when none comes.
                 if not in_time and not isinstance(parsed, client.Pong):
                     raise ProtocolError(RATE_LIMITED, request_id=parsed.request_id)
                 stream.commands.post(parsed)
@@ -198,22 +209,21 @@ class StatusConsumer:
         return parsed
 
     async def _farewell(self, refused: Refused) -> None:
-        """Say why and close; the reason goes into a frame, as daphne drops that of a close."""
+        """Say why and close; the reason goes into a frame, as daphne drops that of a close.
+
+        Close also when it cannot be said: a server may hold a connection for which nobody speaks any more.
+        """
         problem = refused.problem
-        last = frames.farewell(refused)
-        try:
-            async with asyncio.timeout(FAREWELL):
-                await self._send(
-                    {"type": "websocket.send", "bytes": as_msgpack(last)}
-                    if self._packed
-                    else {"type": "websocket.send", "text": as_text(last)}
-                )
-                await self._send(
-                    {
-                        "type": "websocket.close",
-                        "code": problem.close_code or 4500,
-                        "reason": problem.code,
-                    }
-                )
-        except (OSError, TimeoutError, RuntimeError):
-            logger.debug("The client was gone before it could be told %s.", problem.code)
+        last, code = frames.farewell(refused), problem.close_code or 4500
+        metrics.ERRORS.labels(problem.code, metrics.WEBSOCKET).inc()
+        metrics.CLOSES.labels(str(code)).inc()
+        said = {"bytes": as_msgpack(last)} if self._packed else {"text": as_text(last)}
+        for words in (
+            {"type": "websocket.send", **said},
+            {"type": "websocket.close", "code": code, "reason": problem.code},
+        ):
+            try:
+                async with asyncio.timeout(FAREWELL):
+                    await self._send(words)
+            except (OSError, TimeoutError, RuntimeError):
+                logger.debug("The client could not be told %s.", problem.code)

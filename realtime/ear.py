@@ -14,6 +14,7 @@ from typing import Any
 
 from channels.layers import get_channel_layer
 
+from realtime import metrics
 from realtime.conf import conf
 from realtime.layer import DEADLINE, GROUP
 
@@ -71,6 +72,7 @@ class Ear:
                 self._channel = await layer.new_channel()
             await layer.group_add(GROUP, self._channel)
         self.joined.set()
+        metrics.JOINS.inc()
 
     async def listen(self) -> None:
         """Hear messages for ever; a layer that fails is joined again with a growing delay."""
@@ -154,6 +156,7 @@ class Ear:
                 fault = DEAF
                 await self._returned.wait()
         except Exception:
+            metrics.PROBES_LOST.inc()
             # What it brings meanwhile stands in a queue before the probe.
             self.fault = SLOW if fault == DEAF and self._heard > heard else fault
             # A layer that is away comes back by itself, or fails at ``receive``.

@@ -10,8 +10,9 @@ from typing import Any
 
 import msgspec
 
-from realtime import broadcasts, chores, database, layer, leases, log, replay
+from realtime import broadcasts, chores, database, layer, leases, log, metrics, replay
 from realtime.conf import conf
+from realtime.connections import Connections
 from realtime.ear import Ear
 from realtime.events import BROADCAST, LogEvent
 from realtime.presence import Presence
@@ -43,6 +44,8 @@ class Hub:
         self.ready = asyncio.Event()
         self.rights = Rights()
         self.presence = Presence(using)
+        self.connections = Connections(self.presence.id, using)
+        self.presence.on_return = self.connections.write_anew
         self.leases = leases.Watch()
         self._index: dict[str, set[Subscriber]] = {}
         self._early: dict[int, LogEvent] = {}
@@ -67,6 +70,7 @@ class Hub:
         await self.presence.join()
         self._spawn(self.presence.stay())
         self._spawn(self.presence.tell())
+        self._spawn(self.connections.stay())
         self._spawn(self._follow())
         self._spawn(self._watch_rights())
         self._spawn(chores.watch_transports(self.subscribers))
@@ -100,7 +104,12 @@ class Hub:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         if self.ready.is_set():
-            await self.presence.leave()
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Say that this process is gone, and its clients with it."""
+        await self.presence.leave()
+        await self._attempts.make("The connections could not be taken back", self.connections.leave())
 
     def _spawn(self, work: Any) -> None:
         task = asyncio.get_running_loop().create_task(work)
@@ -146,6 +155,7 @@ class Hub:
         try:
             events, head = layer.decode(message)
         except (msgspec.MsgspecError, KeyError, TypeError, ValueError):
+            metrics.NOT_UNDERSTOOD.inc()
             logger.warning("A message of the channel layer was not understood.", exc_info=True)
             return
         self.receive(events)
@@ -157,7 +167,10 @@ class Hub:
         for event in events:
             if event.position == self.position + 1 and self.ready.is_set():
                 self._dispatch(event)
-            elif event.position > self.position and len(self._early) < EARLY_LIMIT:
+            elif event.position <= self.position:
+                metrics.REPEATED.inc()
+            elif len(self._early) < EARLY_LIMIT:
+                metrics.EARLY.inc()
                 self._early[event.position] = event
         if self._early and self.ready.is_set():
             self._use_early()
@@ -185,6 +198,7 @@ class Hub:
         """Advance by one event and offer it to everybody it concerns."""
         delivery = Delivery(event)
         self.position = event.position
+        metrics.DISPATCHED.inc()
         self.ring.push(delivery)
         index = self._index
         reached = 0
@@ -244,17 +258,23 @@ class Hub:
             for position in early:
                 if position > head.position:
                     self._early.pop(position, None)
-            orphans = await database.run_now(_sequence_orphans, self.using)
+            orphans = await database.run_now(chores.sequence_orphans, self.using)
         if orphans:
+            metrics.ORPHANS.inc(len(orphans))
             self.receive(orphans)
-            self._spawn(self._ring_for(orphans))
+            self._spawn(chores.ring_for(orphans, self._layer))
 
     async def _fill(self, head: log.Head) -> None:
         """Dispatch what the log holds up to ``head``; a hole above the floor means that it is damaged."""
         while (mine := self.position) < head.position:
+            read = 0
             for event in await database.run_now(replay.read, mine, head.position, replay.PAGE, self.using):
                 if event.position == self.position + 1:
                     self._dispatch(event)
+                    read += 1
+            if read and self.ready.is_set():
+                metrics.HOLES.inc()
+                metrics.HOLE_EVENTS.inc(read)
             if self.position > mine:
                 continue
             # Read again by who holds the head: pruning may just have moved the floor over it.
@@ -264,25 +284,14 @@ class Hub:
 
     def _jump(self, position: int) -> None:
         """Go on at ``position``, over events that are gone: everybody must ask the log."""
+        metrics.JUMPS.inc()
         self.position = position
         self._early.clear()
         self.ring.restart(position)
         for subscriber in self.subscribers:
             subscriber.fall_behind()
 
-    async def _ring_for(self, events: list[LogEvent]) -> None:
-        """Tell the other processes about orphans, which nobody has published."""
-        try:
-            await layer.send(events, self._layer)
-        except Exception:
-            logger.debug("Orphans were not rung for.", exc_info=True)
-
 
 def _misses(position: int, head: log.Head) -> bool:
     """Whether the event after ``position`` should be there and is not: nothing has pruned it."""
     return head.floor <= position < head.position
-
-
-def _sequence_orphans(using: str | None) -> list[LogEvent]:
-    """Position what a dead process left; ask first, or every hub would take SQLite's write lock."""
-    return log.sequence(using=using, publish=False) if log.has_pending(using) else []

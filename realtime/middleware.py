@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import logging
+import sys
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
 from asgiref.sync import ThreadSensitiveContext
+from django.conf import settings
 from django.urls import NoReverseMatch, reverse
 
 from realtime.auth import credentials
@@ -17,6 +20,8 @@ Scope = dict[str, Any]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+logger = logging.getLogger("realtime.server")
 
 #: Where a stream leaves what must be done when its request has ended, however it ended.
 DEPARTURES_KEY = "realtime.departures"
@@ -34,9 +39,17 @@ class Guard:
             [ThreadPoolExecutor(1, f"realtime-stream-{n}") for n in range(STREAM_THREADS)]
         )
         self._stream_path: str | None = None
+        self._server_is_known = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on; those that are not ours untouched."""
+        if not self._server_is_known:
+            self._server_is_known = True
+            if keeps_everything(send) and not settings.DEBUG:
+                logger.warning(
+                    "This daphne keeps in memory, without end, what slow clients do not read. Serve with "
+                    "uvicorn, or guard daphne as docs/deploy.md describes."
+                )
         if scope["type"] in ("websocket", "http") and _path(scope) == self._websocket_path:
             # HTTP too: what comes through a proxy that does not pass the upgrade on.
             credentials.hide(scope)
@@ -60,6 +73,15 @@ class Guard:
             except NoReverseMatch:
                 self._stream_path = "/events"
         return self._stream_path
+
+
+def keeps_everything(send: Any) -> bool:
+    """Whether the server is a daphne as it comes, whose ``send`` never waits; others do, or are not known."""
+    daphne: Any = sys.modules.get("daphne.server")
+    server = getattr(getattr(send, "func", None), "__self__", None)
+    if daphne is None or not isinstance(server, daphne.Server):
+        return False
+    return bool(type(server).handle_reply is daphne.Server.handle_reply)
 
 
 def _path(scope: Scope) -> str:

@@ -7,15 +7,17 @@ import logging
 import os
 import socket
 import uuid
+from collections.abc import Callable
 from datetime import timedelta
 
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils import timezone
 
 from realtime import database, log
 from realtime.broadcasts import LEASE, report_reach
 from realtime.chores import Attempts
-from realtime.models import Node, Reach
+from realtime.models import Connection, Node, Reach
 
 logger = logging.getLogger("realtime.presence")
 
@@ -36,6 +38,9 @@ class Presence:
         self._left = False
         self._untold: dict[str, int] = {}
         self._noted = asyncio.Event()
+        #: Called, in whichever thread, when this process had been taken for dead.
+        self.on_return: Callable[[], None] = lambda: None
+        self._joined = False
 
     async def join(self) -> None:
         """Say that this process lives. Raises what the database raises."""
@@ -85,9 +90,14 @@ class Presence:
             nodes.create(
                 id=self.id, host=socket.gethostname(), pid=os.getpid(), started_at=Now(), seen_at=Now()
             )
+            if self._joined:
+                self.on_return()
+        self._joined = True
         gone = nodes.filter(seen_at__lt=Now() - timedelta(seconds=LEASE))
         old = Reach.objects.using(using).filter(created_at__lt=timezone.now() - KEEP)
-        for rows in (gone.order_by(), old.order_by()):
+        # Of the nodes that went just now, and of those that nobody was left to sweep.
+        lost = Connection.objects.using(using).filter(~Exists(nodes.filter(pk=OuterRef("node_id"))))
+        for rows in (gone.order_by(), lost.order_by(), old.order_by()):
             # Asked first: a DELETE of nothing takes SQLite's write lock too.
             if rows.exists():
                 rows.delete()

@@ -12,6 +12,13 @@ _hub: Hub | None = None
 _started: asyncio.Task[None] | None = None
 
 
+def present_hub() -> Hub | None:
+    """Return the hub that lives on the running loop, whether it has started or not; None is none yet."""
+    if _started is None or _started.get_loop() is not asyncio.get_running_loop():
+        return None
+    return _hub
+
+
 async def current_hub() -> Hub:
     """Return this process's hub, started; the first caller starts it on its loop.
 
@@ -22,7 +29,7 @@ async def current_hub() -> Hub:
     if _hub is None or _started is None or _started.get_loop() is not loop:
         _hub = Hub()
         publisher.settle_on(loop)
-        drain.install(loop, _hub.presence.leave)
+        drain.install(loop, _hub.leave)
         # A context of its own: the hub outlives the request that happened to start it.
         _started = loop.create_task(_hub.start(), context=contextvars.Context())
     hub, started = _hub, _started

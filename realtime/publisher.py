@@ -14,7 +14,7 @@ import os
 import threading
 from collections import deque
 
-from realtime import layer
+from realtime import layer, metrics
 from realtime.events import LogEvent
 
 logger = logging.getLogger("realtime.publisher")
@@ -57,12 +57,15 @@ class Publisher:
             return
         with self._lock:
             room = LIMIT - len(self._queue)
-            self.dropped += max(0, len(events) - room)
+            dropped = max(0, len(events) - room)
+            self.dropped += dropped
             self._queue.extend(events[:room])
             self._idle.clear()
             if home is None and self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="realtime-publisher", daemon=True)
                 self._thread.start()
+        if dropped:
+            metrics.NOT_RUNG.inc(dropped)
         if home is None:
             self._wake.set()
             return
@@ -86,6 +89,7 @@ class Publisher:
                 await layer.send(events)
                 self._failing = False
             except Exception as error:
+                metrics.SEND_FAILURES.inc()
                 # Said once per outage; the log carries what was not rung for.
                 if not self._failing:
                     logger.warning("The channel layer cannot be reached: %r", error)

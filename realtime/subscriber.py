@@ -83,13 +83,14 @@ class Subscriber:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
 
-    async def wait(self, *, buffered: bool = True) -> None:
+    async def wait(self, *, buffered: bool = True, behind: bool = True) -> None:
         """Wait for a delivery or :meth:`wake`; its caller arms a timer that wakes it in the end.
 
         Who catches up does not wait for what is ``buffered``: it may take that only later, and would
-        come back at once, again and again, without letting the loop read what it is waiting for.
+        come back at once, again and again, without letting the loop read what it is waiting for. Nor does
+        who may not catch up yet wait for being ``behind``.
         """
-        if not ((buffered and self._buffer) or self.behind or self._woken):
+        if not ((buffered and self._buffer) or (behind and self.behind) or self._woken):
             self._waiter = asyncio.get_running_loop().create_future()
             try:
                 await self._waiter

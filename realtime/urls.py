@@ -7,6 +7,7 @@ from realtime.api.description import Description
 from realtime.api.events import Events, TaskEvents
 from realtime.api.tasks import CancelTask, OneTask, RetryTask, Tasks
 from realtime.health import healthz, readyz
+from realtime.scrape import scrape
 from realtime.views import events
 
 app_name = "realtime"
@@ -19,6 +20,7 @@ urlpatterns = [
     ),
     re_path(r"^healthz/?$", healthz, name="healthz"),
     re_path(r"^readyz/?$", readyz, name="readyz"),
+    re_path(r"^metrics/?$", scrape, name="metrics"),
     path("api/token/", tokens.Login.as_view(), name="token"),
     path("api/token/refresh/", tokens.Refresh.as_view(), name="token_refresh"),
     path("api/token/logout/", tokens.Logout.as_view(), name="token_logout"),

@@ -13,10 +13,11 @@ from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
 from django.views.decorators.csrf import csrf_exempt
 
-from realtime import auth
+from realtime import auth, metrics
 from realtime.addresses import client_address
 from realtime.api import errors
 from realtime.conf import conf
+from realtime.connections import UNKNOWN_CALLER, Caller
 from realtime.events import Viewer
 from realtime.exceptions import (
     ASGI_REQUIRED,
@@ -62,7 +63,8 @@ async def events(request: HttpRequest) -> HttpResponseBase:
         if scope is None:
             raise Refused(ASGI_REQUIRED)
         with ExitStack() as leaving:
-            place = registry.enter(client_address(scope))
+            caller = Caller(metrics.SSE, "json", client_address(scope))
+            place = registry.enter(caller.address)
             leaving.callback(place.leave)
             viewer = await auth.authenticate(scope)
             place.belongs_to(viewer.user_id)
@@ -73,20 +75,21 @@ async def events(request: HttpRequest) -> HttpResponseBase:
             # From here on it is the stream that leaves: the guard sees to it, if not the generator.
             scope.get(DEPARTURES_KEY, ExitStack()).push(leaving.pop_all())
     except Refused as refused:
-        return problem_response(refused)
+        return problem_response(refused, metrics.SSE)
     except SuspiciousOperation as error:
-        return problem_response(Refused(INVALID_PARAMETER, str(error)))
+        return problem_response(Refused(INVALID_PARAMETER, str(error)), metrics.SSE)
     except Exception:
         logger.exception("A stream could not be served.")
-        return problem_response(Refused(UNAVAILABLE))
+        return problem_response(Refused(UNAVAILABLE), metrics.SSE)
     return StreamingHttpResponse(
-        _body(the_hub, viewer, asked, place), content_type="text/event-stream", headers=HEADERS
+        _body(the_hub, viewer, asked, place, caller), content_type="text/event-stream", headers=HEADERS
     )
 
 
-def problem_response(refused: Refused) -> JsonResponse:
+def problem_response(refused: Refused, transport: str = metrics.HTTP) -> JsonResponse:
     """Return the one shape of an HTTP error: ``{code, message}``."""
     problem = refused.problem
+    metrics.ERRORS.labels(problem.code, transport).inc()
     response = JsonResponse(
         errors.body(problem, refused.message), status=problem.status, headers=errors.headers(problem)
     )
@@ -143,6 +146,7 @@ def _give_up(stream: Stream, sending: asyncio.Task[Any]) -> None:
     Closed here, not only when the generator ends: Django keeps a cancelled request's response, and the
     suspended generator with it, for as long as somebody holds the task.
     """
+    metrics.STUCK.labels(metrics.SSE).inc()
     stream.close()
     stream.subscriber.on_stuck = None
     sending.cancel()
@@ -162,7 +166,11 @@ def pieces(batch: list[Any]) -> Iterator[bytes]:
 
 
 async def _body(
-    the_hub: Hub, viewer: Viewer, asked: client.Subscribe, place: Place | None = None
+    the_hub: Hub,
+    viewer: Viewer,
+    asked: client.Subscribe,
+    place: Place | None = None,
+    caller: Caller = UNKNOWN_CALLER,
 ) -> AsyncIterator[bytes]:
     timers = Timers(
         heartbeat=conf.SSE_HEARTBEAT_INTERVAL,
@@ -170,7 +178,8 @@ async def _body(
         max_age=conf.STREAM_MAX_AGE,
     )
     encode = as_stream(conf.SSE_RETRY_MS)
-    stream = Stream(the_hub, viewer, encode, timers, ends_with_tasks=not asked.subscriptions().topics)
+    ends_with_tasks = not asked.subscriptions().topics
+    stream = Stream(the_hub, viewer, encode, timers, ends_with_tasks=ends_with_tasks, caller=caller)
     subscriber, clock = stream.subscriber, asyncio.get_running_loop().time
     if (sending := asyncio.current_task()) is not None:
         subscriber.on_stuck = partial(_give_up, stream, sending)
@@ -184,9 +193,11 @@ async def _body(
                 yield piece
             subscriber.busy_since = None
     except Refused as refused:
+        metrics.ERRORS.labels(refused.problem.code, metrics.SSE).inc()
         yield encode(frames.farewell(refused))
     except Exception:
         logger.exception("A stream failed; its client comes back with its cursor.")
+        metrics.ERRORS.labels(UNAVAILABLE.code, metrics.SSE).inc()
         yield encode(frames.error(UNAVAILABLE))
     finally:
         stream.close()

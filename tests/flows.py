@@ -55,6 +55,15 @@ PROFILES: dict[str, dict[str, Any]] = {
         },
         "env": OBSERVED | {"FLOW_GZIP": "1"},
     },
+    # Clients may stop reading for long, and must not cost much meanwhile.
+    "patient": {
+        "settings": {
+            "LOG_CHECK_INTERVAL": 0.1,
+            "RING_BYTES": 4_000_000,
+            "SEND_TIMEOUT": 60,
+            "WRITE_WINDOW": 400_000,
+        }
+    },
     "brief": {"settings": {"LOG_CHECK_INTERVAL": 0.1, "STREAM_MAX_AGE": 1.5}},
     # Strict with its clients; those that answer pings must go on doing so.
     "narrow": {
@@ -62,12 +71,14 @@ PROFILES: dict[str, dict[str, Any]] = {
             "LOG_CHECK_INTERVAL": 0.1,
             "PING_INTERVAL": 0.2,
             "PONG_TIMEOUT": 0.8,
+            "SEND_TIMEOUT": 2,
             "MAX_CONNECTIONS_PER_USER": 3,
             "MESSAGE_RATE": 5,
             "MESSAGE_BURST": 10,
             "DRAIN_SECONDS": 2,
             "TRUSTED_PROXIES": ["127.0.0.1"],
             "MAX_CONNECTIONS_PER_ADDRESS": 5,
+            "CONNECTIONS_INTERVAL": 0.05,
         },
         "env": OBSERVED,
     },

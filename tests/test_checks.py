@@ -11,6 +11,7 @@ import pytest
 from django.core.checks import ERROR, run_checks
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.views.debug import SafeExceptionReporterFilter
 
 from realtime import checks
 from realtime.conf import SETTINGS
@@ -131,6 +132,15 @@ def test_all_that_is_wrong_is_said_at_once(settings: Any) -> None:
     messages = run_checks(tags=["realtime"])
     assert [message.id for message in messages] == ["realtime.E002", "realtime.E002", "realtime.E003"]
     assert all(name in messages[0].hint for name in SETTINGS)
+
+
+@pytest.mark.requirement("O2")
+def test_a_secret_is_shown_nowhere(settings: Any) -> None:
+    """Not by the check that refuses it, and not on a page about an error."""
+    settings.REALTIME = {"METRICS_TOKEN": 4711}
+    (message,) = run_checks(tags=["realtime"])
+    assert message.msg == "REALTIME['METRICS_TOKEN'] is hidden; it must be text."
+    assert "4711" not in str(SafeExceptionReporterFilter().get_safe_settings()["REALTIME"])
 
 
 def test_manage_py_check_fails(settings: Any) -> None:

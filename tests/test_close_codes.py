@@ -13,6 +13,7 @@ from realtime.exceptions import CLOSE_CODES, Problem, Retry
 from tests.closings import CLOSINGS, Closing, stage
 from tests.flows import Live
 from tests.kit.sockets import SocketClient
+from tests.scraping import scrape
 
 pytestmark = pytest.mark.requirement("W10")
 
@@ -54,13 +55,31 @@ async def play(closing: Closing, live: Live) -> SocketClient:
     return client
 
 
+async def counts(live: Live, closing: Closing) -> tuple[float, float]:
+    """How often the server has closed so, and has said so, by its own account."""
+    if closing.last["type"] != "error":
+        return 0, 0
+    found = await scrape(live)
+    told = found.value("errors_total", code=closing.last["code"], transport="websocket")
+    return found.value("websocket_closes_total", code=str(closing.code)), told
+
+
+@pytest.mark.requirement("F5")
+@pytest.mark.requirement("F6")
+@pytest.mark.requirement("O2")
 @pytest.mark.parametrize("closing", CLOSINGS.values(), ids=CLOSINGS)
 async def test_a_close_says_why(narrow: Live, closing: Closing) -> None:
-    """The code of the table, after a last frame with the reason: some servers drop that of the close."""
+    """The code of the table, after a last frame with the reason: some servers drop that of the close.
+
+    And it is counted, under both codes.
+    """
     context = stage(closing, narrow)
     live = await asyncio.to_thread(context.__enter__)
     try:
+        closes, told = await counts(live, closing)
         client = await play(closing, live)
+        if closing.last["type"] == "error":
+            assert await counts(live, closing) == (closes + 1, told + 1)
     finally:
         context.__exit__(None, None, None)
     assert client.close_code == closing.code

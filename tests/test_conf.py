@@ -33,6 +33,8 @@ DEFAULTS: dict[str, Any] = {
     "SNAPSHOT_LIMIT": 100,
     "MAX_EVENT_SIZE": 65_536,
     "SEND_TIMEOUT": 10,
+    "WRITE_WINDOW": 1024 * 1024,
+    "CONNECTIONS_INTERVAL": 5,
     "DRAIN_SECONDS": 10,
     "TICKET_SECONDS": 30,
     "PROGRESS_INTERVAL": 0.25,
@@ -49,10 +51,12 @@ DEFAULTS: dict[str, Any] = {
     "MAX_CONNECTIONS_PER_ADDRESS": 100,
     "MESSAGE_RATE": 10,
     "MESSAGE_BURST": 20,
+    "METRICS_TOKEN": "",
 }
 
 NUMBERS = sorted(name for name, setting in SETTINGS.items() if setting.low is not None)
 LISTS = sorted(name for name, setting in SETTINGS.items() if setting.kind is list)
+TEXTS = {name for name, setting in SETTINGS.items() if setting.kind is str}
 FLAGS = sorted(name for name, setting in SETTINGS.items() if setting.kind is bool)
 
 
@@ -94,7 +98,7 @@ def test_a_number_is_accepted_iff_it_lies_in_the_range(name: str, value: float) 
 
 
 @given(
-    st.sampled_from(sorted(SETTINGS.keys() - LISTS)),
+    st.sampled_from(sorted(SETTINGS.keys() - LISTS - TEXTS)),
     st.text() | st.none() | st.binary() | st.lists(st.integers()) | st.dictionaries(st.text(), st.none()),
 )
 def test_what_is_neither_number_nor_flag_is_refused(name: str, value: Any) -> None:
@@ -132,3 +136,11 @@ def test_a_list_of_text() -> None:
     assert not hosts.accepts("a")
     assert not hosts.accepts([1])
     assert hosts.allowed() == "a list of text"
+
+
+def test_a_text() -> None:
+    """Nothing else is one, though it could be written as one."""
+    token = Setting("", str)
+    assert token.accepts("secret")
+    assert not any(token.accepts(value) for value in (None, 5, True, b"secret", ["secret"]))
+    assert token.allowed() == "text"

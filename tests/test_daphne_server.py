@@ -56,6 +56,16 @@ async def test_a_client_that_never_answers_is_dropped(patient: Live) -> None:
     assert all(f.close_code != CloseCode.NORMAL_CLOSURE for f in frames if f.opcode == CLOSE)
 
 
+@pytest.mark.requirement("F3")
+async def test_a_daphne_that_keeps_everything_says_so(patient: Live) -> None:
+    """Started without our guard it warns, once; with it there is nothing to warn of."""
+    stock = patient.site.start("stock-daphne")
+    for _ in range(2):
+        assert (await Live(patient.site, stock).http("GET", "/healthz")).status_code == 200
+    assert stock.log().count("what slow clients do not read") == 1
+    assert "what slow clients do not read" not in patient.server.log()
+
+
 @pytest.mark.requirement("W6")
 async def test_the_guarded_protocol_is_the_one_daphne_builds() -> None:
     """`python -m project.daphne_server` puts its classes where daphne takes them from, with 30 and 60 s."""

@@ -119,6 +119,8 @@ def test_the_table_of_settings_is_that_of_the_code() -> None:
 
 def shown(default: Any) -> str:
     """Write a default as the documentation does."""
+    if isinstance(default, str):
+        return default or "none"
     return str(default).lower() if isinstance(default, bool | list) else f"{default:,}"
 
 

@@ -17,6 +17,7 @@ ROOT = Path(realtime.__file__).parent
 LAYERS: dict[str, list[str]] = {
     # Pure: values, names, the grammar of both transports. No Django.
     "words": [
+        "metrics",
         "events",
         "topics",
         "exceptions",
@@ -36,6 +37,7 @@ LAYERS: dict[str, list[str]] = {
         "models.log",
         "models.access",
         "models.node",
+        "models.connection",
         "models.broadcast",
         "log.head",
         "log.writing",
@@ -74,11 +76,13 @@ LAYERS: dict[str, list[str]] = {
         "subscriber",
         "rights",
         "chores",
+        "connections",
         "presence",
         "ear",
         "hub",
         "drain",
         "process",
+        "stream.window",
         "stream.timers",
         "stream.frames",
         "stream.catchup",
@@ -111,6 +115,7 @@ LAYERS: dict[str, list[str]] = {
         "api",
         "views",
         "health",
+        "scrape",
         "urls",
         "checks",
         "apps",
@@ -200,7 +205,7 @@ def test_nothing_imports_the_project(name: str) -> None:
 
 def test_publisher_and_stream_meet_only_in_the_log_and_the_layer() -> None:
     """Neither road knows the other; the process only tells the publisher on which loop its hub lives."""
-    assert own_imports("publisher") == {"layer", "events"}
+    assert own_imports("publisher") == {"layer", "events", "metrics"}
     assert {name for name in MODULES if "publisher" in own_imports(name)} == {"log.writing", "process"}
     used = {
         node.attr

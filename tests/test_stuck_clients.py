@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from realtime import consumers, database, views
+from realtime import consumers, database, metrics, views
 from realtime.conf import conf
 from realtime.events import Viewer
 from realtime.hub import Hub
@@ -78,6 +78,9 @@ async def test_a_stuck_client_is_ended_while_the_database_hangs(
 ) -> None:
     """The hub cannot read the log meanwhile; that must not keep clients that nobody can serve."""
     user = await database.run(make_user)
+    transport = {"stream": metrics.SSE, "socket": metrics.WEBSOCKET}[how]
+    counted = ("realtime_stuck_clients_total", {"transport": transport})
+    before = metrics.REGISTRY.get_sample_value(*counted) or 0
     async with process_hub() as hub:
         if how == "stream":
             stuck = StuckStream(hub)
@@ -90,6 +93,7 @@ async def test_a_stuck_client_is_ended_while_the_database_hangs(
                 peer.can_send.clear()
                 peer.say(action="ping")
             await aeventually(lambda: not hub.subscribers, timeout=3)
+        assert metrics.REGISTRY.get_sample_value(*counted) == before + 1
         if how == "stream":
             await stuck.body.aclose()
         else:

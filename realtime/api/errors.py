@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 from rest_framework_simplejwt.exceptions import TokenError
 
+from realtime import metrics
 from realtime.exceptions import (
     BODY_TOO_BIG,
     FORBIDDEN,
@@ -113,6 +114,7 @@ def _respond(
     wait: float | None = None,
     fields: dict[str, list[dict[str, Any]]] | None = None,
 ) -> Response:
+    metrics.ERRORS.labels(problem.code, metrics.HTTP).inc()
     about = {"fields": fields} if fields else {}
     message = None if message is None else clean_text(message)
     return Response(body(problem, message, **about), problem.status, headers=headers(problem, wait))

@@ -9,6 +9,7 @@ from datetime import datetime
 from django.db import transaction
 from django.db.models import QuerySet
 
+from realtime import metrics
 from realtime.log.head import (
     Head,
     database,
@@ -43,6 +44,7 @@ def rebase(
                 return head
             to = max(microseconds(), head.position + 1, last_position(alias) + 1, above + 1)
             move_head(alias, position=to, floor=to)
+            metrics.REBASES.inc()
             logger.error("The event log was rebased from %s to %s.", head.position, to)
             return Head(to, to)
 

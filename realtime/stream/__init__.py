@@ -2,5 +2,6 @@
 
 from realtime.stream.loop import Stream
 from realtime.stream.timers import Timers
+from realtime.stream.window import Window
 
-__all__ = ["Stream", "Timers"]
+__all__ = ["Stream", "Timers", "Window"]

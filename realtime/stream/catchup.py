@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple
 
+from realtime import metrics
 from realtime.conf import conf
 from realtime.events import Viewer
 from realtime.exceptions import UNAVAILABLE, Refused
@@ -84,6 +85,7 @@ class CatchUp:
         if not self._counted and self._is_too_much(cursor, keys, viewer):
             return TOO_FAR_BEHIND
         self._counted = True
+        metrics.REPLAYS.labels(metrics.RING).inc()
         upto = found[PAGE - 1].position if len(found) > PAGE else hub.position
         return Step([d for d in found[:PAGE] if viewer.sees(d.event)], upto)
 
@@ -97,6 +99,7 @@ class CatchUp:
         if not self._counted and page.missed > conf.REPLAY_LIMIT:
             return TOO_FAR_BEHIND
         self._counted = True
+        metrics.REPLAYS.labels(metrics.LOG).inc()
         # The log may be ahead of this hub; what lies beyond it comes through the buffer.
         upto = min(page.upto, self._hub.position)
         return Step([Delivery(e) for e in page.events if e.position <= upto and viewer.sees(e)], upto)

@@ -58,12 +58,13 @@ class Commands:
 
         Raises ``ProtocolError`` when too many wait already.
         """
-        if len(self._instant) + len(self._ordered) >= PENDING_LIMIT:
-            raise ProtocolError(TOO_MANY_PENDING, request_id=message.request_id)
-        if isinstance(message, client.Ping | client.Status):
-            self._instant.append(message)
-        elif isinstance(message, client.Pong):
+        if isinstance(message, client.Pong):
+            # At once, and however much waits: it may be what the rest is waiting for.
             self.stream.answered(message)
+        elif len(self._instant) + len(self._ordered) >= PENDING_LIMIT:
+            raise ProtocolError(TOO_MANY_PENDING, request_id=message.request_id)
+        elif isinstance(message, client.Ping | client.Status):
+            self._instant.append(message)
         else:
             self._ordered.append(message)
         self.stream.subscriber.wake()

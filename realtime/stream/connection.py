@@ -8,7 +8,9 @@ from typing import Any
 
 from msgspec import UNSET
 
+from realtime import metrics
 from realtime.conf import conf
+from realtime.connections import UNKNOWN_CALLER, Caller
 from realtime.events import LogEvent, Viewer, now
 from realtime.exceptions import (
     RATE_LIMITED,
@@ -41,8 +43,10 @@ class Connection:
         timers: Timers,
         *,
         ends_with_tasks: bool = False,
+        caller: Caller = UNKNOWN_CALLER,
     ) -> None:
         self.hub = hub
+        self.caller = caller
         self.viewer = viewer
         self.subscriptions = Subscriptions()
         self.subscriber = Subscriber(viewer, conf.BUFFER_EVENTS, conf.BUFFER_BYTES)
@@ -58,7 +62,7 @@ class Connection:
         self.was_reset = False
         self.ended = False
         self._encode = encode
-        self._timers = timers
+        self._timers, self._window = timers, timers.window
         self._ends_with_tasks = ends_with_tasks
         self._out: list[Payload] = []
         self._refusal: Refused | None = None
@@ -75,6 +79,7 @@ class Connection:
         hub.attach(self.subscriber)
         hub.subscribe(self.subscriber, [BROADCASTS])
         hub.rights.add(self)
+        hub.connections.add(self)
         timers.start(self.subscriber.wake, viewer.expires_at)
         self.write(
             frames.connected(
@@ -96,6 +101,7 @@ class Connection:
         self.ended = True
         self.hub.detach(self.subscriber)
         self.hub.rights.remove(self)
+        self.hub.connections.remove(self)
         self.commands.close()
         self._missed.end()
         self._timers.stop()
@@ -112,7 +118,29 @@ class Connection:
 
     def write(self, frame: server.Frame) -> None:
         """Send a frame of this connection's own."""
-        self._out.append(self._encode(frame))
+        payload = self._encode(frame)
+        self._put(payload, len(payload))
+
+    def _put(self, payload: Payload, size: int) -> None:
+        """Send, and mind the client's window: pings in time, and an end of writing when it is full."""
+        self._out.append(payload)
+        window = self._window
+        window.written += size
+        if window.written >= window.mark:
+            if window.reached():
+                metrics.STALLS.inc()
+                self.subscriber.fall_behind()
+                self._timers.look_again()
+            else:
+                self._out.append(self._encode(self.ping()))
+
+    def ping(self) -> server.Ping:
+        """Return a ping whose pong says that all before it has been read."""
+        return server.Ping(timestamp=now(), id=self.id, t=self._window.ping())
+
+    def awaits(self, pong: client.Pong) -> bool:
+        """Whether the client was asked for this answer: none that it is to be blamed for."""
+        return self._window.in_flight(pong.t)
 
     def write_row(self, data: dict[str, Any]) -> None:
         """Send a row of a snapshot; events that it contains already will not be sent."""
@@ -152,6 +180,7 @@ class Connection:
         **about: str,
     ) -> None:
         """Tell the client what could not be served; ``task_id`` or ``topic`` says of what."""
+        metrics.ERRORS.labels(problem.code, self.caller.transport).inc()
         self.write(frames.error(problem, message, request_id, **about))
 
     def complain(self, error: ProtocolError) -> None:
@@ -231,6 +260,7 @@ class Connection:
         self.cursor = self._began_at = self.hub.position
         if began:
             self.was_reset = True
+            metrics.RESETS.labels(reason).inc()
             self.write(server.Reset(timestamp=now(), reason=reason))
             self.commands.reset(answered)
 

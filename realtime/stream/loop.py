@@ -6,6 +6,7 @@ the log if that is older, and follows the hub again from there.
 
 from __future__ import annotations
 
+from realtime import metrics
 from realtime.conf import conf
 from realtime.events import BROADCAST
 from realtime.exceptions import SLOW_CONSUMER, TOKEN_EXPIRED, Refused
@@ -33,23 +34,31 @@ class Stream(Connection):
             if self._refusal is not None:
                 raise self._refusal
             if self._may_wait():
-                await self.subscriber.wait(buffered=self.caught_up)
+                await self.subscriber.wait(buffered=self.caught_up, behind=not self._window.shut)
         out, self._out, self._complaints = self._out, [], 0
         self.figures.sent += len(out)
         return out
 
     def _work(self) -> None:
-        if self.caught_up:
-            self._live()
-        else:
-            self._replay()
-        self.commands.serve()
+        window = self._window
+        if not window.shut:
+            if self.caught_up:
+                self._live()
+            else:
+                self._replay()
+        if not window.shut:
+            self.commands.serve()
+        if window.shut and window.untold:
+            # The pong that opens it again.
+            self._out.append(self._encode(self.ping()))
         if self._timers.rung:
             self._tick()
 
     def _may_wait(self) -> bool:
         """Whether nothing can be done before something wakes the stream."""
-        return not self.ended and self._refusal is None and (self.caught_up or self._missed.reading)
+        if self.ended or self._refusal is not None:
+            return False
+        return self._window.shut or self.caught_up or self._missed.reading
 
     def _live(self) -> None:
         for delivery in self.subscriber.take():
@@ -96,7 +105,7 @@ class Stream(Connection):
             return
         self._held.pop(event.task_id, None)
         removed = bool(event.previous_owner) and self.viewer.loses(event)
-        self._out.append(delivery.encoded(self._encode, removed))
+        self._put(delivery.encoded(self._encode, removed), delivery.size)
         self._timers.sent_event()
         if (removed or delivery.final) and event.task_id in self.subscriptions.task_ids:
             self.done(event.task_id)
@@ -107,7 +116,7 @@ class Stream(Connection):
         if delivery.position in self._unnumbered or (event.kind == BROADCAST and not self.note(event)):
             return
         if self.acknowledged or self.resuming:
-            self._out.append(delivery.encoded(self._encode))
+            self._put(delivery.encoded(self._encode), delivery.size)
         else:
             self.write(frame_of(event, with_id=False))
         self._timers.sent_event()
@@ -118,6 +127,8 @@ class Stream(Connection):
         if self.viewer.expires_at is not None and self.viewer.expires_at <= self._timers.wall():
             self.refuse(Refused(TOKEN_EXPIRED))
         if self._timers.gone_silent():
+            if self._window.shut:
+                metrics.STUCK.labels(self.caller.transport).inc()
             self.refuse(Refused(SLOW_CONSUMER))
         if self._timers.too_old():
             self.ended = True

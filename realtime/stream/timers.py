@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from realtime import sse
 from realtime.events import now
 from realtime.protocol import server
+from realtime.stream.window import NEVER, Window
 
 if TYPE_CHECKING:
     from realtime.stream.connection import Connection
-
-NEVER = float("inf")
 
 
 class Timers:
@@ -33,6 +32,7 @@ class Timers:
         ping: float = NEVER,
         pong_timeout: float = NEVER,
         max_age: float = NEVER,
+        window: Window | None = None,
     ) -> None:
         self._loop = asyncio.get_running_loop()
         self._pong_timeout = pong_timeout
@@ -44,7 +44,8 @@ class Timers:
         self._handle: asyncio.TimerHandle | None = None
         self._wake: Callable[[], None] = lambda: None
         self._expires_at: float | None = None
-        self._measured = True
+        #: What the client has not read yet; it knows the pings that are in flight.
+        self.window = window or Window()
         #: When the client last answered a ping, or None: many never do, and may stay.
         self._last_answer: float | None = None
         #: Something is due: the stream must look.
@@ -59,6 +60,10 @@ class Timers:
         """Call ``wake`` whenever something is due; ``expires_at`` is the credential's, in Unix time."""
         self._wake = wake
         self.expire_at(expires_at)
+
+    def look_again(self) -> None:
+        """Ring when the window has been shut for too long."""
+        self._arm()
 
     def stop(self) -> None:
         """Ring no more."""
@@ -76,16 +81,16 @@ class Timers:
         self._last_event = self._loop.time()
 
     def answered(self, t: object) -> float | None:
-        """Return the milliseconds since the ping that carried ``t``, or None if it is not the last."""
+        """Return the milliseconds since the ping that carried ``t``; None if none of ours awaits it."""
         self._last_answer = self._loop.time()
-        if t != self._last_ping or self._measured:
-            return None
-        self._measured = True
-        return (self._last_answer - self._last_ping) * 1000
+        rtt = self.window.answered(t)
+        return None if rtt is None else rtt * 1000
 
     def _silent_since(self) -> float:
         """Return when a client that used to answer pings must be given up; never for others."""
-        return NEVER if self._last_answer is None else self._last_answer + self._pong_timeout
+        if self._last_answer is None:
+            return NEVER
+        return min(self._last_answer + self._pong_timeout, self.window.give_up_at)
 
     @staticmethod
     def wall() -> float:
@@ -93,7 +98,10 @@ class Timers:
         return time.time()
 
     def gone_silent(self) -> bool:
-        """Whether a client that used to answer pings has not done so for ``PONG_TIMEOUT``."""
+        """Whether a client that used to answer pings has not done so for too long.
+
+        That is ``PONG_TIMEOUT``, and ``SEND_TIMEOUT`` when the window is shut.
+        """
         return self._loop.time() >= self._silent_since()
 
     def too_old(self) -> bool:
@@ -112,9 +120,9 @@ class Timers:
             stream.advance()
             yield server.Heartbeat(timestamp=now(), id=stream.id, t=time.time())
         if moment >= self._last_ping + self._ping:
-            self._last_ping, self._measured = moment, False
+            self._last_ping = moment
             stream.advance()
-            yield server.Ping(timestamp=now(), id=stream.id, t=moment)
+            yield stream.ping()
         self._arm()
 
     def _arm(self) -> None:

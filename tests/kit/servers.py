@@ -16,6 +16,8 @@ COMMANDS: dict[str, list[str]] = {
         *["-m", "project.daphne_server", "--fd", "{fd}"],
         *["--ping-interval", "30", "--ping-timeout", "60"],
     ],
+    # As `python -m daphne` and `runserver` start it: without our guard, with its own pings.
+    "stock-daphne": ["-m", "daphne", "--fd", "{fd}"],
     "uvicorn": [
         *["-m", "uvicorn", "--fd", "{fd}"],
         *["--ws", "websockets-sansio", "--ws-ping-interval", "30", "--ws-ping-timeout", "60"],
