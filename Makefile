@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run serve worker test lint types check bench requirements
+.PHONY: run serve worker test faults lint types check bench requirements
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## the demonstration on this machine; PORT=8001 if 8000 is taken
@@ -20,6 +20,9 @@ worker: $(READY)  ## the demonstration's worker by itself, beside `make serve`
 test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start, and a real browser
 	@$(BIN)/python -m tests.kit.chromium
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+faults: $(READY)  ## everything dies, again and again, and nothing is lost; ARGS="--seed 1 --deliveries 50000 --faults 20"
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 lint: $(READY)  ## style and formatting
 	@$(BIN)/ruff check .

@@ -35,6 +35,24 @@ def test_a_task_of_another_process_moves_within_a_second(
     expect(page.row(task)).to_contain_text("rows 1,204")
 
 
+@pytest.mark.requirement("K2", "F1")
+def test_a_worker_finishes_a_task_and_browsers_on_other_processes_see_it_within_a_second(
+    page_site: Site, visit: Callable[..., Visit]
+) -> None:
+    """Two web processes and a worker: whichever server a browser came to, it is told at once."""
+    pages = [visit(), visit(server=page_site.start("uvicorn"))]
+    for page in pages:
+        page.wait_state("live")
+    worker = page_site.remote()
+    task = worker.run(CREATE, name="Nightly export")
+    worker.run("task.start()")
+    for page in pages:
+        expect(page.row(task)).to_contain_text("Running")
+    worker.run("task.complete(result={'rows': 7})")
+    for page in pages:
+        expect(page.row(task)).to_contain_text("Completed", timeout=1000)
+
+
 @pytest.mark.requirement("K3")
 def test_a_server_that_is_killed_costs_the_page_nothing(page_site: Site, visit: Callable[..., Visit]) -> None:
     """The page says that it reconnects, resumes at its cursor, and shows each change once."""

@@ -56,6 +56,18 @@ def test_a_retry_is_a_new_pending_task_with_its_event(engine: str, make_user: Ca
     assert again.retry().retry_of == again
 
 
+def test_a_retry_outlives_the_task_that_was_retried(engine: str) -> None:
+    """Its worker goes on when the same program deletes the first one; it still says whose retry it is."""
+    first = Task.objects.create(name="import", status="failed")
+    pk, again = first.pk, first.retry()
+    first.delete()
+    again.start()
+    again.report(40)
+    again.complete()
+    assert Task.objects.get(pk=again.pk).status == "completed"
+    assert journal()[-1].data["retry_of"] == str(pk)
+
+
 def test_the_row_decides_not_the_instance(engine: str, make_user: Callable[..., Any]) -> None:
     """A stale instance retries what the task has become; unsaved changes of it count for nothing."""
     stale = Task.objects.create(name="import")

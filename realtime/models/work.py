@@ -125,7 +125,7 @@ class Work(models.Model):
             row = rows[0]
             if row.status not in FINAL:
                 raise IllegalTransition(message=f"A {row.status} task cannot be retried.")
-            again = model(name=row.name, owner_id=row.owner_id, total=row.total, retry_of=task)
+            again = model(name=row.name, owner_id=row.owner_id, total=row.total, retry_of_id=row.pk)
             again.save(using=using)
             return again
 

