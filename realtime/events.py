@@ -9,15 +9,19 @@ import msgspec
 
 TASK_UPDATE = "task_update"
 TASK_DELETED = "task_deleted"
+#: A line of a task's log. It changes nothing, so it has no version.
+TASK_LOG = "task_log"
 BROADCAST = "broadcast"
 BROADCAST_RETRACTED = "broadcast_retracted"
 #: Internal: rights of the user in ``owner`` may have changed ("" means anybody's). No client sees it.
 USER_CHANGED = "user_changed"
 
+#: Changes of a task; and all that is addressed to those who may see it.
 TASK_KINDS = frozenset({TASK_UPDATE, TASK_DELETED})
+OF_TASKS = TASK_KINDS | {TASK_LOG}
 BROADCAST_KINDS = frozenset({BROADCAST, BROADCAST_RETRACTED})
 INTERNAL_KINDS = frozenset({USER_CHANGED})
-KINDS = TASK_KINDS | BROADCAST_KINDS | INTERNAL_KINDS
+KINDS = OF_TASKS | BROADCAST_KINDS | INTERNAL_KINDS
 
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = (
     "pending",
@@ -29,6 +33,8 @@ PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = (
 STATUSES = (PENDING, RUNNING, COMPLETED, FAILED, CANCELLED)
 FINAL = frozenset({COMPLETED, FAILED, CANCELLED})
 
+#: How serious a line is, by Python's names.
+LINE_LEVELS = ("debug", "info", "warning", "error")
 
 EVERYONE, STAFF, GROUP, USERS = "everyone", "staff", "group", "users"
 AUDIENCES = (EVERYONE, STAFF, GROUP, USERS)
@@ -90,7 +96,7 @@ class Viewer(msgspec.Struct, frozen=True):
 
     def sees(self, event: LogEvent) -> bool:
         """Tell whether ``event`` may reach this viewer: the same rule live and at replay."""
-        if event.kind in TASK_KINDS:
+        if event.kind in OF_TASKS:
             return self.view_all or self.user_id in (event.owner, event.previous_owner)
         return event.kind in BROADCAST_KINDS and self.is_in(event.data.get("audience") or {})
 

@@ -6,29 +6,26 @@ import logging
 import re
 from contextlib import suppress
 
+from realtime.redaction import FORMS, HIDDEN, Rule, replaced
+
 _NAMES = r"(?:token|ticket|session(?:id)?|password|access|refresh)"
 #: What gives a credential away, and what is kept of it: what stands before the value.
 _CREDENTIALS = [
     # A URL's ``?token=…``, a cookie's ``sessionid=…``; up to what ends a value in either.
-    (re.compile(rf"(?i)({_NAMES}=)[^\s&;,\"'<>\\]+"), r"\1***"),
+    Rule(("=",), re.compile(rf"(?i)({_NAMES}=)[^\s&;,\"'<>\\]+"), r"\1" + HIDDEN),
     # A header, a pair of subprotocols, and both as Python prints them.
-    (re.compile(r"""(?i)(bearer['"]?[ ,:]+b?['"]?)[A-Za-z0-9._~+/=-]+"""), r"\1***"),
+    Rule(("bearer",), re.compile(r"""(?i)(bearer['"]?[ ,:]+b?['"]?)[A-Za-z0-9._~+/=-]+"""), r"\1" + HIDDEN),
     # JSON, a dict as Python prints it, and either within a quoted text.
-    (
-        re.compile(rf"""(?i)(\\?["']{_NAMES}\\?["']\s*:\s*\\?["'])[^"'\\]+"""),
-        r"\1***",
-    ),
-    # Wherever it stands: a JSON Web Token (its header begins with ``{"``), and a ticket of ours.
-    (re.compile(r"eyJ[\w-]{5,}\.[\w-]+\.?[\w-]*"), "***"),
-    (re.compile(r"tkt_[\w-]{16,}"), "***"),
+    Rule((":",), re.compile(rf"""(?i)(\\?["']{_NAMES}\\?["']\s*:\s*\\?["'])[^"'\\]+"""), r"\1" + HIDDEN),
+    # Wherever it stands: a JSON Web Token (its header begins with ``{"``).
+    Rule(("eyj",), re.compile(r"eyJ[\w-]{5,}\.[\w-]+\.?[\w-]*")),
+    *FORMS,
 ]
 
 
 def redact(text: str) -> str:
     """Return ``text`` with every credential replaced."""
-    for pattern, instead in _CREDENTIALS:
-        text = pattern.sub(instead, text)
-    return text
+    return replaced(text, _CREDENTIALS)
 
 
 class RedactCredentials(logging.Filter):

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from realtime import log
 from realtime.conf import conf
-from realtime.events import BROADCAST_KINDS, TASK_KINDS, LogEvent, Viewer
+from realtime.events import BROADCAST_KINDS, OF_TASKS, TASK_KINDS, LogEvent, Viewer
 from realtime.models.log import Event
 from realtime.topics import BROADCASTS, TASKS
 
@@ -52,7 +52,7 @@ def matching(keys: Iterable[str]) -> Q:
             condition |= Q(kind__in=TASK_KINDS)
         elif kind == BROADCASTS:
             condition |= Q(kind__in=BROADCAST_KINDS)
-    return condition | Q(kind__in=TASK_KINDS, task_id__in=task_ids) if task_ids else condition
+    return condition | Q(kind__in=OF_TASKS, task_id__in=task_ids) if task_ids else condition
 
 
 def visible(viewer: Viewer) -> Q:
@@ -63,7 +63,7 @@ def visible(viewer: Viewer) -> Q:
     if viewer.view_all:
         return Q()
     mine = Q(owner=viewer.user_id) | Q(previous_owner=viewer.user_id)
-    return (Q(kind__in=TASK_KINDS) & mine) | Q(kind__in=BROADCAST_KINDS)
+    return (Q(kind__in=OF_TASKS) & mine) | Q(kind__in=BROADCAST_KINDS)
 
 
 def page(

@@ -15,7 +15,7 @@ from django.utils import timezone
 from realtime import log
 from realtime.auth import tokens
 from realtime.events import TASK_DELETED, USER_CHANGED
-from realtime.models import Event, Task
+from realtime.models import Event, Task, TaskLog
 from realtime.models.public import owner_text, update_event
 from realtime.models.queryset import lock_rows
 
@@ -26,8 +26,9 @@ User = get_user_model()
 
 @receiver(pre_delete, sender=Task)
 def lock_before_delete(instance: Task, using: str, **kwargs: Any) -> None:
-    """Lock the row, so that the event tells of the row as it was and nothing comes between."""
+    """Lock the row, so that the event tells of the row as it was and nothing comes between; its lines go."""
     rows = lock_rows(Task, [instance.pk], using)
+    TaskLog.objects.using(using).filter(task_id=instance.pk)._raw_delete(using)
     instance.last_row = rows[0] if rows else None
 
 

@@ -17,6 +17,7 @@ from realtime.events import (
     BROADCAST_KINDS,
     FINAL,
     TASK_DELETED,
+    TASK_KINDS,
     USERS,
     LogEvent,
     Viewer,
@@ -38,7 +39,8 @@ class State(NamedTuple):
     """A task as it is now: its owner's id, its public data, and the end of its events.
 
     ``last`` is the position of its latest event, 0 when pruning has taken it; ``pending`` says that an
-    event of it still waits for a position.
+    event of it still waits for a position. Both are looked up of finished tasks only: of others more may
+    follow, and one that tells many lines has many events.
     """
 
     owner: str
@@ -74,6 +76,7 @@ class Snapshot:
         for event in events:
             if event.kind in BROADCAST_KINDS:
                 self._apply_notice(event)
+            if event.kind not in TASK_KINDS:
                 continue
             row = self.rows.get(event.task_id)
             if row is not None and row["version"] >= event.version:
@@ -141,7 +144,7 @@ def load_states(task_ids: Sequence[str], using: str | None = None) -> States:
     states = States(log.position(using), {})
     for start in range(0, len(task_ids), BATCH):
         tasks = list(Task.objects.using(using).filter(pk__in=task_ids[start : start + BATCH]))
-        ends = _ends([str(task.pk) for task in tasks], using)
+        ends = _ends([str(task.pk) for task in tasks if task.status in FINAL], using)
         for task in tasks:
             end = ends.get(str(task.pk), (0, False))
             states.tasks[str(task.pk)] = State(owner_text(task), public_data(task), *end)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from realtime.events import BROADCAST_KINDS, TASK_KINDS, LogEvent, Viewer
+from realtime.events import BROADCAST_KINDS, TASK_KINDS, TASK_LOG, LogEvent, Viewer
 
 MINE, TASKS, BROADCASTS = "mine", "tasks", "broadcasts"
 TOPICS = (MINE, TASKS, BROADCASTS)
@@ -33,6 +33,9 @@ def keys_of(event: LogEvent) -> Iterator[str]:
             yield f"mine:{event.owner}"
         if event.previous_owner and event.previous_owner != event.owner:
             yield f"mine:{event.previous_owner}"
+    elif event.kind == TASK_LOG:
+        # Lines are many: only for who watches this very task.
+        yield f"task:{event.task_id}"
     elif event.kind in BROADCAST_KINDS:
         yield BROADCASTS
 

@@ -5,6 +5,7 @@ from django.urls import path, re_path
 from realtime.api import broadcasts, tokens
 from realtime.api.description import Description
 from realtime.api.events import Events, TaskEvents
+from realtime.api.lines import TaskLines
 from realtime.api.tasks import CancelTask, OneTask, RetryTask, Tasks
 from realtime.health import healthz, readyz
 from realtime.scrape import scrape
@@ -30,6 +31,7 @@ urlpatterns = [
     path("api/tasks/<str:task_id>/cancel/", CancelTask.as_view(), name="task_cancel"),
     path("api/tasks/<str:task_id>/retry/", RetryTask.as_view(), name="task_retry"),
     path("api/tasks/<str:task_id>/events/", TaskEvents.as_view(), name="task_events"),
+    path("api/tasks/<str:task_id>/log/", TaskLines.as_view(), name="task_log"),
     path("api/events/", Events.as_view(), name="api_events"),
     path("api/schema/", Description.as_view(), name="schema"),
 ]

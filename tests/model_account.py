@@ -41,6 +41,8 @@ def matches(subscription: str, event: LogEvent, user_id: str) -> bool:
     """Tell whether an event belongs to a subscription, in the words of the design."""
     if event.kind in BROADCAST_KINDS:
         return subscription == "broadcasts"
+    if event.kind == "task_log":
+        return subscription == event.task_id
     if event.kind not in TASK_KINDS:
         return False
     if subscription == "mine":
@@ -181,13 +183,13 @@ class Account:
         assert any(matches(s, event, user_id) for s in subscriptions), f"not subscribed: {frame}"
         lost = event.owner != user_id and not self.viewer.view_all and event.kind in TASK_KINDS
         assert frame["type"] == ("task_removed" if lost else event.kind)
-        if frame["type"] == "task_update":
+        if frame["type"] in ("task_update", "task_log"):
             assert frame["data"] == event.data
 
     def _was_shown(self, event: LogEvent) -> bool:
         """Whether a snapshot contained the event before its turn came."""
         ends = [*self._ends, FOR_EVER]
-        return any(
+        return event.kind in TASK_KINDS and any(
             row.task_id == event.task_id
             and row.version >= event.version
             and row.cursor < event.position <= ends[row.connection]

@@ -17,7 +17,7 @@ from realtime import log, publisher
 from realtime.events import LogEvent, Viewer
 from realtime.exceptions import RealtimeError
 from realtime.hub import Hub
-from realtime.models import Event, LogHead, Task
+from realtime.models import Event, LogHead, Task, TaskLog
 from realtime.models.public import public_data
 from tests.faults.simulation import FaultyLayer, SimulatedLoop, default_layer
 from tests.model_client import Client
@@ -31,6 +31,7 @@ CHANGES: dict[str, Callable[[Task, Any], object]] = {
     "cancel": lambda task, owner: task.cancel(),
     "rename": lambda task, owner: rename(task, f"{task.name}'"),
     "give": lambda task, owner: give(task, owner),
+    "log": lambda task, owner: task.log("a line"),
 }
 
 
@@ -62,7 +63,7 @@ class World:
         #: Every event that ever had a position, pruned or not.
         self.log: dict[int, LogEvent] = {}
         self._numbers = itertools.count(1)
-        for model in (Event, LogHead, Task):
+        for model in (Event, LogHead, TaskLog, Task):
             model._base_manager.using(engine).all()._raw_delete(engine)
         log.start()
         self._default = default_layer(self.layer)

@@ -11,9 +11,9 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from realtime.api.answers import task_body
 from realtime.events import rfc3339
 from realtime.models import Task
-from realtime.models.public import whole_data
 from tests.api_caller import UNKNOWN, Caller, problem
 
 
@@ -106,7 +106,7 @@ def test_the_whole_task_is_listed(engine: str, make_user: Any) -> None:
     """With what was too large for an event; the default page holds 50."""
     ann = Caller(make_user())
     task = ann.task(message="x" * 100_000)
-    assert ann.get("/api/tasks/").json()["results"] == [whole_data(Task.objects.get(pk=task.pk))]
+    assert ann.get("/api/tasks/").json()["results"] == [task_body(Task.objects.get(pk=task.pk))]
     aged(ann, 60)
     assert len(found(ann)) == 50
     assert len(found(ann, "?page_size=200")) == 61

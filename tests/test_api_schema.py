@@ -13,10 +13,9 @@ from django.core.management import call_command
 from django.test import Client, override_settings
 from django.urls import get_resolver
 
-from realtime.api.answers import EVENT_FRAMES, TaskBody
+from realtime.api.answers import EVENT_FRAMES, TaskBody, task_body
 from realtime.api.base import RealtimeView
 from realtime.models import Task
-from realtime.models.public import whole_data
 from tests.api_caller import Caller, problem
 
 #: What a project might have set for an API of its own.
@@ -108,7 +107,7 @@ def test_both_credentials_are_described(document: dict[str, Any]) -> None:
 
 def test_the_description_is_that_of_the_code(document: dict[str, Any]) -> None:
     """A task's fields are those of its public form; the frames those that the protocol has."""
-    assert set(TaskBody().fields) == set(whole_data(Task(name="x")))
+    assert set(TaskBody().fields) == set(task_body(Task(name="x")))
     frames = document["components"]["schemas"]["EventList"]["properties"]["events"]["items"]["oneOf"]
     kinds = [frame["properties"]["type"]["enum"] for frame in frames]
     assert kinds == [[str(frame.__struct_config__.tag)] for frame in EVENT_FRAMES]

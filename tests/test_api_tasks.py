@@ -9,6 +9,7 @@ from django.db import connections
 from django.test.utils import CaptureQueriesContext
 
 from realtime import log, replay
+from realtime.api.answers import task_body
 from realtime.models import Task
 from realtime.models.public import whole_data
 from tests.api_caller import UNKNOWN, Caller, problem
@@ -27,7 +28,7 @@ def test_a_task_is_made(engine: str, make_user: Any) -> None:
     task = Task.objects.get()
     assert answer.status_code == 201
     assert answer["Location"] == f"/api/tasks/{task.pk}/"
-    assert answer.json() == {**whole_data(task), "position": before}
+    assert answer.json() == {**task_body(task), "position": before}
     assert answer["Realtime-Position"] == str(before)
     assert (task.owner, task.status, task.total) == (ann.user, "pending", 10)
     assert ann.get(answer["Location"]).json()["task_id"] == str(task.pk)
@@ -63,7 +64,7 @@ def test_a_report_is_one_change_and_one_event(engine: str, make_user: Any) -> No
     assert (finished["progress"], finished["result"]) == (100, {"rows": [1, None, "é"]})
     assert finished["finished_at"] is not None
     task.refresh_from_db()
-    assert finished == {**whole_data(task), "position": finished["position"]}
+    assert finished == {**task_body(task), "position": finished["position"]}
 
 
 def test_a_report_that_changes_nothing_is_no_event(engine: str, make_user: Any) -> None:
@@ -191,3 +192,17 @@ def test_a_task_that_goes_away_meanwhile_is_unknown(engine: str, make_user: Any)
         ann.post(f"/api/tasks/{UNKNOWN}/retry/"),
     ):
         assert problem(answer) == (404, "not_found")
+
+
+@pytest.mark.requirement("T4")
+def test_no_answer_holds_a_traceback(engine: str, make_user: Any) -> None:
+    """The API tells the owner, and whoever may view all, what went wrong in safe words only."""
+    ann, boss = Caller(make_user()), Caller(make_user(), "realtime.view_task", "realtime.change_task")
+    task = ann.task("running")
+    task.fail("No space left.", traceback="line-of-code")
+    for caller in (ann, boss):
+        for path in ("", f"{task.pk}/", f"{task.pk}/events/?after=0", f"{task.pk}/log/"):
+            answer = caller.get(f"/api/tasks/{path}")
+            assert answer.status_code == 200
+            assert b"line-of-code" not in answer.content
+        assert caller.get(f"/api/tasks/{task.pk}/").json()["error"] == "No space left."

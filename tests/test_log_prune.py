@@ -164,6 +164,9 @@ def test_the_command_prunes_by_the_settings(engine: str, capsys: pytest.CaptureF
     assert left() == ["2", "3"]
     call_command("prune_events", keep=1)
     assert left() == ["3"]
-    assert capsys.readouterr().out.splitlines() == ["2 events deleted.", "1 events deleted."]
+    assert capsys.readouterr().out.splitlines() == [
+        "2 events and 0 lines deleted.",
+        "1 events and 0 lines deleted.",
+    ]
     with pytest.raises(CommandError):
         call_command("prune_events", days=-1)

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import UNSET, UnsetType
 
-from realtime.events import BROADCAST, BROADCAST_RETRACTED, TASK_DELETED, TASK_UPDATE, LogEvent
+from realtime.events import BROADCAST, BROADCAST_RETRACTED, TASK_DELETED, TASK_LOG, TASK_UPDATE, LogEvent
 from realtime.protocol import server
 from realtime.protocol.delivery import as_text, frame_of
 
@@ -89,7 +89,7 @@ def test_every_frame_has_type_and_timestamp(frame_type: type[server.Frame]) -> N
 def test_the_types_are_distinct() -> None:
     """No two frames share a ``type``."""
     tags = [frame.__struct_config__.tag for frame in server.FRAMES]
-    assert len(set(tags)) == len(tags) == 17
+    assert len(set(tags)) == len(tags) == 18
 
 
 def test_a_schema_refuses_what_is_wrong() -> None:
@@ -107,6 +107,7 @@ def test_a_schema_refuses_what_is_wrong() -> None:
         (TASK_UPDATE, False, {"type": "task_update", "task_id": "t", "data": {"broadcast_id": "b"}}),
         (TASK_UPDATE, True, {"type": "task_removed", "task_id": "t", "version": 4}),
         (TASK_DELETED, False, {"type": "task_deleted", "task_id": "t", "version": 4}),
+        (TASK_LOG, False, {"type": "task_log", "task_id": "t", "data": {"broadcast_id": "b"}}),
         (BROADCAST, False, {"type": "broadcast", "broadcast_id": "b", "message": {}}),
         (BROADCAST_RETRACTED, False, {"type": "broadcast_retracted", "broadcast_id": "b"}),
     ],

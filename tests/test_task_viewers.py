@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from realtime.events import KINDS, TASK_KINDS, LogEvent, Viewer
+from realtime.events import KINDS, OF_TASKS, LogEvent, Viewer
 from realtime.models import Event
 from realtime.replay import visible
 
@@ -42,7 +42,7 @@ def test_a_task_that_is_given_away(viewer: Viewer, seen: bool, lost: bool) -> No
 def test_nobody_sees_a_strangers_task(user: str, owner: str, previous: str, kind: str) -> None:
     """Without the permission only one's own; an internal event nobody, not even who sees all."""
     this = event(kind, owner, previous)
-    if kind in TASK_KINDS:
+    if kind in OF_TASKS:
         assert Viewer(user).sees(this) == (user in (owner, previous))
         assert Viewer(user, view_all=True).sees(this)
     elif kind == "user_changed":

@@ -11,7 +11,7 @@ from django.db import connections
 
 from realtime import log, replay
 from realtime.events import FINAL, STATUSES, LogEvent
-from realtime.exceptions import IllegalTransition, TaskCancelled
+from realtime.exceptions import IllegalTransition, InvalidValue, TaskCancelled
 from realtime.models import Task
 
 
@@ -136,10 +136,28 @@ def test_complete_and_fail_tell_why(engine: str) -> None:
     assert (journal()[-1].data["result"], journal()[-1].data["progress"]) == ({"rows": 3}, 100)
     failed = Task.objects.create(name="import")
     failed.start()
-    failed.fail(ValueError("no such file"), traceback="Traceback: secret")
+    failed.fail("no such file", traceback="Traceback: for staff")
     assert journal()[-1].data["error"] == "no such file"
-    assert "secret" not in str(journal()[-1])
-    assert Task.objects.get(pk=failed.pk).traceback == "Traceback: secret"
+    assert "staff" not in str(journal()[-1])
+    assert Task.objects.get(pk=failed.pk).traceback == "Traceback: for staff"
+
+
+@pytest.mark.requirement("T4")
+def test_of_an_exception_the_owner_is_told_its_kind(engine: str) -> None:
+    """What it says, and where it was raised, may not be for him: that is in the traceback, for staff."""
+    task = Task.objects.create(name="import", status="running")
+    try:
+        raise FileNotFoundError("/home/ann/salaries.csv")
+    except FileNotFoundError as error:
+        task.fail(error)
+    assert journal()[-1].data["error"] == "The work ended with FileNotFoundError."
+    assert "salaries" not in str(journal()[-1])
+    stored = Task.objects.get().traceback
+    assert stored.startswith("Traceback (most recent call last)")
+    assert "/home/ann/salaries.csv" in stored
+    other = Task.objects.create(name="import", status="running")
+    other.fail(InvalidValue(message="progress is a number from 0 to 100."))
+    assert journal()[-1].data["error"] == "progress is a number from 0 to 100."
 
 
 def test_report_says_what_and_how_far(engine: str) -> None:
@@ -180,6 +198,8 @@ async def test_async_twins() -> None:
     await task.astart()
     await task.areport(done=1, total=4, phase="reading")
     assert (await Task.objects.aget()).progress == 25
+    await task.alog("row 1", level="debug")
+    assert (await task.lines.aget()).level == "debug"
     await task.acomplete(result=[1])
     assert (await Task.objects.aget()).result == [1]
     failing = await Task.objects.acreate(name="import")

@@ -13,7 +13,7 @@ from django.utils.text import Truncator
 
 from realtime.admin.listing import BoundedAdmin, ChoiceFilter, along
 from realtime.admin.search import SEARCH_LIMIT, find
-from realtime.events import CANCELLED, RUNNING
+from realtime.events import CANCELLED, RUNNING, TASK_LOG
 from realtime.exceptions import IllegalTransition
 from realtime.models import Event, Task
 
@@ -161,7 +161,7 @@ class TaskAdmin(BoundedAdmin):
     ) -> HttpResponse:
         """Add the task's newest events, read by their index; of their data only what is shown."""
         if obj := kwargs.get("obj"):
-            events = along(Event.objects.all(), "-task_id", str(obj.pk), "-position")
+            events = along(Event.objects.exclude(kind=TASK_LOG), "-task_id", str(obj.pk), "-position")
             rows = list(events.values(*_FIELDS)[: HISTORY + 1])
             context |= {
                 "task_events": rows[:HISTORY],

@@ -9,7 +9,7 @@ from drf_spectacular.utils import OpenApiExample, OpenApiParameter, extend_schem
 from rest_framework import serializers
 from rest_framework.response import Response
 
-from realtime.events import STATUSES
+from realtime.events import LINE_LEVELS, STATUSES
 from realtime.models import Task
 from realtime.models.public import whole_data
 from realtime.protocol import server
@@ -20,6 +20,7 @@ EVENT_FRAMES = (
     server.TaskUpdate,
     server.TaskDeleted,
     server.TaskRemoved,
+    server.TaskLog,
     server.Broadcast,
     server.BroadcastRetracted,
 )
@@ -32,9 +33,15 @@ def positioned(body: Any, position: int, status: int = 200, **headers: str) -> R
     return Response(body, status, headers={POSITION: str(position), **headers})
 
 
+def task_body(task: Task) -> dict[str, Any]:
+    """Return a task's public fields, whole, and its figures of this moment."""
+    figures = task.pace._asdict()
+    return whole_data(task) | {name: None if n is None else round(n, 3) for name, n in figures.items()}
+
+
 def task_answer(task: Task, position: int, status: int = 200, **headers: str) -> Response:
-    """Return a task's public fields, whole."""
-    return positioned(whole_data(task), position, status, **headers)
+    """Return a task."""
+    return positioned(task_body(task), position, status, **headers)
 
 
 def position_header(*statuses: int) -> OpenApiParameter:
@@ -80,6 +87,15 @@ class TaskBody(serializers.Serializer[Any]):
     owner = serializers.CharField(allow_null=True, help_text="A user's id; null: nobody's.")
     version = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
     retry_of = serializers.UUIDField(allow_null=True)
+    elapsed = serializers.FloatField(
+        min_value=0, allow_null=True, help_text="Seconds since the start, or of the whole run; null before."
+    )
+    throughput = serializers.FloatField(
+        min_value=0, allow_null=True, help_text="Things done per second since the start; null: not known."
+    )
+    eta = serializers.FloatField(
+        min_value=0, allow_null=True, help_text="Seconds that it may still take; null: not known."
+    )
 
 
 class TaskAnswer(TaskBody):
@@ -94,6 +110,25 @@ class TaskList(serializers.Serializer[Any]):
     results = TaskBody(many=True)
     next = serializers.CharField(allow_null=True)
     previous = serializers.CharField(allow_null=True)
+    position = _position()
+
+
+class LineBody(serializers.Serializer[Any]):
+    """A line of a task's log. Numbers count from 1 without a gap."""
+
+    number = serializers.IntegerField(min_value=1, max_value=2**63 - 1)
+    level = serializers.ChoiceField(LINE_LEVELS)
+    text = serializers.CharField(allow_blank=True)
+    truncated = serializers.BooleanField(required=False, help_text="true: the end of a long line is missing.")
+    timestamp = serializers.DateTimeField()
+
+
+class LineList(serializers.Serializer[Any]):
+    """Lines of a task, in their order."""
+
+    lines = LineBody(many=True)
+    earlier = serializers.BooleanField(help_text="There are lines `before` the first of these.")
+    later = serializers.BooleanField(help_text="There are lines `after` the last of these.")
     position = _position()
 
 
@@ -157,7 +192,28 @@ _TASK = {
     "retry_of": None,
 }
 TASK_EXAMPLE = OpenApiExample(
-    "A running task", {**_TASK, "position": 1795222216541845}, response_only=True, status_codes=["200"]
+    "A running task",
+    {**_TASK, "elapsed": 60.014, "throughput": 2.0, "eta": 90.021, "position": 1795222216541845},
+    response_only=True,
+    status_codes=["200"],
+)
+LINES_EXAMPLE = OpenApiExample(
+    "The last lines",
+    {
+        "lines": [
+            {
+                "number": 41,
+                "level": "warning",
+                "text": "Row 119 has no address.",
+                "timestamp": "2026-11-21T00:50:19.065Z",
+            }
+        ],
+        "earlier": True,
+        "later": False,
+        "position": 1795222216541845,
+    },
+    response_only=True,
+    status_codes=["200"],
 )
 EVENTS_EXAMPLE = OpenApiExample(
     "One change",

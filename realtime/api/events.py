@@ -18,7 +18,7 @@ from realtime.api.base import RealtimeView, viewer
 from realtime.api.parameters import Parameters, as_uuid
 from realtime.api.schema import describe, error
 from realtime.conf import conf
-from realtime.events import TASK_KINDS, LogEvent, Viewer, now
+from realtime.events import OF_TASKS, TASK_KINDS, LogEvent, Viewer, now
 from realtime.exceptions import (
     FORBIDDEN,
     INVALID_PARAMETER,
@@ -200,4 +200,4 @@ def _seen(caller: Viewer, wanted: Subscriptions) -> int:
 def _has_past(caller: Viewer, task_id: str) -> bool:
     """Tell whether the log holds an event of the task that the caller may see."""
     rows = Event.objects.using(log.database()).filter(replay.visible(caller), task_id=task_id)
-    return rows.filter(kind__in=TASK_KINDS).exists()
+    return rows.filter(kind__in=OF_TASKS).exists()

@@ -20,7 +20,7 @@ from rest_framework.response import Response
 
 from realtime import log
 from realtime.api import answers, listing
-from realtime.api.answers import TaskAnswer, TaskList, position_header, positioned, task_answer
+from realtime.api.answers import TaskAnswer, TaskList, position_header, positioned, task_answer, task_body
 from realtime.api.base import RealtimeView, viewer
 from realtime.api.parameters import Parameters
 from realtime.api.schema import describe, error
@@ -35,7 +35,7 @@ from realtime.exceptions import (
     TaskCancelled,
 )
 from realtime.models import Task
-from realtime.models.public import owner_text, whole_data
+from realtime.models.public import owner_text
 from realtime.models.queryset import lock_rows
 from realtime.models.transitions import percent
 
@@ -94,7 +94,7 @@ class Tasks(RealtimeView):
         position = log.position()
         page = listing.page(listing.visible(viewer(request)), asked)
         body = {
-            "results": [whole_data(task) for task in page.tasks],
+            "results": [task_body(task) for task in page.tasks],
             "next": _link(request, page.next),
             "previous": _link(request, page.previous),
         }

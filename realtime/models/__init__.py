@@ -1,4 +1,4 @@
-"""The tables: tasks, the log of their changes, broadcasts, credentials, live nodes and clients."""
+"""The tables: tasks and their lines, the log of changes, broadcasts, credentials, live nodes and clients."""
 
 from realtime.models.access import Revocation, Ticket
 from realtime.models.broadcast import Addressee, Broadcast
@@ -6,6 +6,7 @@ from realtime.models.connection import Connection
 from realtime.models.log import Event, LogHead
 from realtime.models.node import Node, Reach
 from realtime.models.task import Task
+from realtime.models.task_log import TaskLog
 
 __all__ = [
     "Addressee",
@@ -17,5 +18,6 @@ __all__ = [
     "Reach",
     "Revocation",
     "Task",
+    "TaskLog",
     "Ticket",
 ]

@@ -10,7 +10,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from realtime import log
+from realtime import log, notify
 from realtime.events import COMPLETED, FINAL, RUNNING
 from realtime.models.public import owner_text, update_event
 from realtime.models.transitions import check_change, check_transition, clean_value
@@ -73,13 +73,11 @@ class TaskQuerySet(models.QuerySet["Task"]):
                     changed.append(task.pk)
         if changed:
             self._stamp(changed, before)
-            log.append(
-                [
-                    update_event(task, owner_text(before[task.pk]))
-                    for task in self._plain(changed).order_by("pk")
-                ],
-                using=self.db,
-            )
+            written = list(self._plain(changed).order_by("pk"))
+            log.append([update_event(task, owner_text(before[task.pk])) for task in written], using=self.db)
+            for task in written:
+                if task.status in FINAL and before[task.pk].status not in FINAL:
+                    notify.after_commit(task, self.db)
         return len(before)
 
     def _stamp(self, pks: list[Any], before: dict[Any, Task]) -> None:

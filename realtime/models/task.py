@@ -12,17 +12,14 @@ from django.core.serializers.json import DjangoJSONEncoder
 from django.db import connections, models, router, transaction
 from django.utils import timezone
 
-from realtime import log
+from realtime import log, notify
 from realtime.events import COMPLETED, FINAL, PENDING, RUNNING, STATUSES
-from realtime.exceptions import InvalidValue
 from realtime.models import transitions
 from realtime.models.lease import renewal
 from realtime.models.log import Event
 from realtime.models.public import owner_text, update_event
 from realtime.models.queryset import PRIVATE, TaskQuerySet, lock_rows
 from realtime.models.work import Work
-
-_TEXT = ("name", "phase", "message", "error", "traceback")
 
 
 class Task(Work):
@@ -194,16 +191,8 @@ class Task(Work):
 
     def validate(self) -> None:
         """Clean the values in place; raise ``InvalidValue`` for one that cannot be stored."""
-        for name in _TEXT:
-            setattr(self, name, transitions.clean_text(getattr(self, name)))
-        for name in ("name", "phase"):
-            if len(getattr(self, name)) > 255:
-                raise InvalidValue(message=f"{name} has at most 255 characters.")
-        self.status = transitions.clean_status(self.status)
-        self.progress = transitions.clean_progress(self.progress)
-        self.total = transitions.clean_count("total", self.total)
-        self.done = transitions.clean_count("done", self.done) or 0
-        self.result = transitions.clean_json(self.result)
+        for name, clean in transitions.CLEAN.items():
+            setattr(self, name, clean(getattr(self, name)))
 
     def prepare_insert(self) -> None:
         """Make a new task whole before its first write: times that its status implies."""
@@ -255,6 +244,8 @@ class Task(Work):
             return
         with log.staged(lambda: update_event(row, previous_owner), using=using, alone=alone):
             super().save(using=using, update_fields=changed)
+        if "finished_at" in changed and row.status in FINAL:
+            notify.after_commit(row, using)
 
     def _committed(self, names: set[str]) -> None:
         self._uncommitted -= names

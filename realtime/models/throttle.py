@@ -27,20 +27,46 @@ logger = logging.getLogger("realtime.report")
 RETRY_SECONDS = 1.0
 
 
-class Throttle:
-    """The reports of one task instance that have not been written yet."""
+class Waiting:
+    """What one task instance was told and has not written yet; a timer may write it in its own thread."""
 
     def __init__(self, task: Task) -> None:
         self.model, self.pk = type(task), task.pk
-        # Weakly: the task knows its throttle, and whoever drops the task gives up its lease at once.
-        self._task = weakref.ref(task)
         # Never held during a query: the timer may wait for a row that the worker's transaction has
         # locked, and the worker must be able to report meanwhile. The row's lock orders the writes.
         self._lock = threading.Lock()
-        self._values: dict[str, Any] = {}
         self._written_at = float("-inf")
         self._due_on: _Timer | None = None
         self._raise: Exception | None = None
+
+    def flush(self) -> None:
+        """Write what waits, in whatever thread this is."""
+        raise NotImplementedError
+
+    def write_later(self, seconds: float) -> None:
+        """Let the timer write what waits, after ``seconds``."""
+        # A forked child inherits this object, but not the timer that it waits for.
+        timer = _timer
+        with self._lock:
+            waits, self._due_on = self._due_on is timer, timer
+        if not waits:
+            timer.call_later(seconds, self)
+
+    def take_error(self) -> Exception | None:
+        """Return, once, what the last attempt in another thread has met."""
+        with self._lock:
+            error, self._raise = self._raise, None
+            return error
+
+
+class Throttle(Waiting):
+    """The reports of one task instance that have not been written yet."""
+
+    def __init__(self, task: Task) -> None:
+        super().__init__(task)
+        # Weakly: the task knows its throttle, and whoever drops the task gives up its lease at once.
+        self._task = weakref.ref(task)
+        self._values: dict[str, Any] = {}
         self._warned = False
 
     def offer(self, task: Task, values: dict[str, Any]) -> None:
@@ -58,9 +84,8 @@ class Throttle:
                 # An older percentage must not stand against a newer count.
                 self._values.pop("progress", None)
             self._values.update(values)
-            error, self._raise = self._raise, None
             wait = self._written_at + conf.PROGRESS_INTERVAL - time.monotonic()
-        if error is not None:
+        if (error := self.take_error()) is not None:
             raise error
         if wait <= 0:
             self._write(task)
@@ -69,15 +94,6 @@ class Throttle:
             transaction.on_commit(self.flush, using=using, robust=True)
         else:
             self.write_later(wait)
-
-    def write_later(self, seconds: float) -> None:
-        """Let the timer write what waits, after ``seconds``."""
-        # A forked child inherits this object, but not the timer that it waits for.
-        timer = _timer
-        with self._lock:
-            waits, self._due_on = self._due_on is timer, timer
-        if not waits:
-            timer.call_later(seconds, self)
 
     def flush(self) -> None:
         """Write what waits, in whatever thread this is; the worker learns of trouble at its next report."""
@@ -130,12 +146,12 @@ class _Timer:
     IDLE = 1.0
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Throttle]] = []
+        self._heap: list[tuple[float, int, Waiting]] = []
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._count = 0
 
-    def call_later(self, seconds: float, throttle: Throttle) -> None:
+    def call_later(self, seconds: float, throttle: Waiting) -> None:
         """Flush ``throttle`` after ``seconds``."""
         with self._condition:
             self._count += 1
@@ -145,7 +161,7 @@ class _Timer:
                 self._thread.start()
             self._condition.notify()
 
-    def _next(self) -> Throttle | None:
+    def _next(self) -> Waiting | None:
         with self._condition:
             while True:
                 wait = self._heap[0][0] - time.monotonic() if self._heap else float("inf")

@@ -9,8 +9,10 @@ from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
 
+from realtime.conf import conf
 from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING, STATUSES
 from realtime.exceptions import IllegalTransition, InvalidValue
+from realtime.redaction import Redactor, redactor
 
 LEGAL: dict[str, frozenset[str]] = {
     PENDING: frozenset({RUNNING, FAILED, CANCELLED}),
@@ -44,6 +46,44 @@ def check_change(status: str, changed: set[str]) -> None:
 def clean_text(value: object) -> str:
     """Return text that every database and every client can hold: no NUL, no lone surrogate."""
     return str(value).replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
+
+
+def _redactor() -> Redactor | None:
+    return redactor(tuple(conf.REDACT_NAMES)) if conf.REDACT else None
+
+
+def safe_text(text: str) -> str:
+    """Return what may be stored of clean text: no password, no token (``REDACT``).
+
+    Hidden when it is written, not where it is shown: what is not there, no event, page, mail or backup
+    can tell.
+    """
+    hiding = _redactor()
+    return hiding.text(text) if hiding and text else text
+
+
+def safe_json(value: Any) -> Any:
+    """Return what may be stored of plain JSON, in the same way."""
+    hiding = _redactor()
+    return hiding.json(value) if hiding and value is not None else value
+
+
+def clean_short(name: str, value: object) -> str:
+    """Return a name or a phase; raise ``InvalidValue`` when it is too long."""
+    text = clean_text(value)
+    if len(text) > 255:
+        raise InvalidValue(message=f"{name} has at most 255 characters.")
+    return safe_text(text)[:255]
+
+
+def clean_long(value: object) -> str:
+    """Return a message, an error or a traceback."""
+    return safe_text(clean_text(value))
+
+
+def clean_result(value: Any) -> Any:
+    """Return a result; raise ``InvalidValue`` for what JSON cannot hold."""
+    return safe_json(clean_json(value))
 
 
 def clean_json(value: Any) -> Any:
@@ -98,13 +138,19 @@ def clean_value(name: str, value: Any) -> Any:
     """Return a value for ``QuerySet.update``; expressions are left to the database."""
     if hasattr(value, "resolve_expression"):
         return value
-    if clean := _CLEAN.get(name):
+    if clean := CLEAN.get(name):
         return clean(value)
     return clean_text(value) if isinstance(value, str) else value
 
 
-_CLEAN: dict[str, Callable[[Any], Any]] = {
-    "result": clean_json,
+#: What each field of a task holds of a value that it is given; each raises ``InvalidValue``.
+CLEAN: dict[str, Callable[[Any], Any]] = {
+    "name": partial(clean_short, "name"),
+    "phase": partial(clean_short, "phase"),
+    "message": clean_long,
+    "error": clean_long,
+    "traceback": clean_long,
+    "result": clean_result,
     "status": clean_status,
     "progress": clean_progress,
     "done": partial(clean_count, "done"),

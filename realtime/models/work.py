@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from traceback import format_exception
 from typing import TYPE_CHECKING, Any, cast
 
 from asgiref.sync import sync_to_async
@@ -13,15 +14,18 @@ from django.utils import timezone
 from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING
 from realtime.exceptions import IllegalTransition, RealtimeError, TaskCancelled
 from realtime.models import lease, transitions
+from realtime.models.figures import Figures
+from realtime.models.lines import Lines
 from realtime.models.queryset import lock_rows
+from realtime.models.task_log import Line
 from realtime.models.throttle import Throttle
 
 if TYPE_CHECKING:
     from realtime.models.task import Task
 
 
-class Work(models.Model):
-    """A part of ``Task``: ``start``, ``report``, ``complete``, ``fail``, ``cancel``, and async twins."""
+class Work(Figures, models.Model):
+    """A part of ``Task``: ``start``, ``report``, ``log``, ``complete``, ``fail``, ``cancel``; async twins."""
 
     class Meta:
         """The fields are those of ``Task``."""
@@ -29,6 +33,7 @@ class Work(models.Model):
         abstract = True
 
     _throttle: Throttle | None = None
+    _lines: Lines | None = None
     #: This instance is its worker's: it started the task, or was told that the task was cancelled.
     _working = False
 
@@ -82,12 +87,39 @@ class Work(models.Model):
         if self.__dict__.get("lease_expires_at") is not None:
             lease.keep(cast("Task", self))
 
+    def log(self, text: object, level: str = "info") -> None:
+        """Tell a line: for who watches this task, and for who looks what happened.
+
+        ``level`` is ``debug``, ``info``, ``warning`` or ``error``. Lines are numbered from 1 and written as
+        reports are: at once, or together with those that follow within ``PROGRESS_INTERVAL``; none is lost,
+        and all stand before the terminal change. So a thousand a second are a few transactions, but each is
+        an event. The newest ``LOG_LINES`` of a task are kept. Inside ``atomic()`` they are written after
+        the commit.
+
+        Raises ``InvalidValue`` for a level that is none, and ``IllegalTransition`` when the task is finished,
+        at once or at a later line. Never ``TaskCancelled``.
+        """
+        line, status = Line.of(text, level), self.__dict__.get("status")
+        if status in FINAL:
+            raise IllegalTransition(message=f"A {status} task has no further lines.")
+        if self._lines is None:
+            self._lines = Lines(cast("Task", self))
+        self._lines.offer(line)
+
     def complete(self, result: Any = None) -> None:
         """Finish with success; ``result`` is any JSON value."""
         self._finish(status=COMPLETED, result=result)
 
     def fail(self, error: object = "", traceback: str = "") -> None:
-        """Finish without success. ``error`` is shown to the owner, ``traceback`` to staff only."""
+        """Finish without success. ``error`` is shown to the owner, ``traceback`` to staff only.
+
+        Of an exception the owner is told its kind: its text may quote a query, a path or another user's
+        data. That stands in its traceback, which is added. An error of this app is told in its own words.
+        """
+        if isinstance(error, BaseException):
+            traceback = traceback or "".join(format_exception(error))
+            kind = type(error).__name__
+            error = error.message if isinstance(error, RealtimeError) else f"The work ended with {kind}."
         self._finish(status=FAILED, error=str(error), traceback=traceback)
 
     def cancel(self) -> None:
@@ -115,8 +147,7 @@ class Work(models.Model):
         They are those of the row as it is now. Raises ``IllegalTransition`` unless the task is finished,
         and ``Task.DoesNotExist`` when the row is gone.
         """
-        task = cast("Task", self)
-        model = type(task)
+        model = type(cast("Task", self))
         using = router.db_for_write(model, instance=self)
         with transaction.atomic(using=using):
             rows = lock_rows(model, [self.pk], using)
@@ -125,6 +156,7 @@ class Work(models.Model):
             row = rows[0]
             if row.status not in FINAL:
                 raise IllegalTransition(message=f"A {row.status} task cannot be retried.")
+            # By its id: once this instance is deleted, Django would not save what holds it.
             again = model(name=row.name, owner_id=row.owner_id, total=row.total, retry_of_id=row.pk)
             again.save(using=using)
             return again
@@ -152,12 +184,25 @@ class Work(models.Model):
 
     @contextmanager
     def unwritten(self) -> Iterator[Callable[[Task], dict[str, Any]]]:
-        """Hand over a function that takes the last reported values, for the locked row to carry."""
-        if self._throttle is None:
+        """Hand over a function that writes the lines that wait, and takes the last reported values.
+
+        The locked row is to carry these.
+        """
+        if self._throttle is None and self._lines is None:
             yield lambda row: {}
             return
-        with self._throttle.unwritten() as take:
-            yield lambda row: {} if row.status in FINAL else _with_share(take(), row)
+        with ExitStack() as stack:
+            put = None if self._lines is None else stack.enter_context(self._lines.unwritten())
+            take = None if self._throttle is None else stack.enter_context(self._throttle.unwritten())
+
+            def carry(row: Task) -> dict[str, Any]:
+                if row.status in FINAL:
+                    return {}
+                if put is not None:
+                    put(row)
+                return {} if take is None else _with_share(take(), row)
+
+            yield carry
 
     def _change(self, decide: Callable[[Task], dict[str, Any]]) -> None:
         """Write what ``decide`` makes of the locked row, with the last reported values."""
@@ -189,6 +234,10 @@ class Work(models.Model):
     async def areport(self, progress: float | None = None, **values: Any) -> None:
         """Do what :meth:`report` does, from async code."""
         await sync_to_async(self.report)(progress, **values)
+
+    async def alog(self, text: object, level: str = "info") -> None:
+        """Do what :meth:`log` does, from async code."""
+        await sync_to_async(self.log)(text, level)
 
     async def acomplete(self, result: Any = None) -> None:
         """Do what :meth:`complete` does, from async code."""

@@ -14,6 +14,7 @@ from realtime.events import (
     BROADCAST,
     BROADCAST_RETRACTED,
     TASK_KINDS,
+    TASK_LOG,
     TASK_UPDATE,
     LogEvent,
     with_audience,
@@ -40,6 +41,8 @@ def frame_of(
         )
     if event.kind == TASK_UPDATE:
         return server.TaskUpdate(id=id, timestamp=event.timestamp, task_id=event.task_id, data=event.data)
+    if event.kind == TASK_LOG:
+        return server.TaskLog(id=id, timestamp=event.timestamp, task_id=event.task_id, data=event.data)
     if event.kind == BROADCAST:
         return server.Broadcast(
             id=id,
@@ -110,13 +113,14 @@ def as_stream(retry_ms: int) -> Callable[[server.Frame], bytes]:
 class Delivery:
     """An event on its way out. Equal frames are encoded once per encoder and kept."""
 
-    __slots__ = ("_encoded", "event", "final", "is_task", "keys", "position", "size")
+    __slots__ = ("_encoded", "event", "final", "is_line", "is_task", "keys", "position", "size")
 
     def __init__(self, event: LogEvent) -> None:
         self.event = event = with_audience(event)
         self.position = event.position
         # Asked for every client: found out once.
         self.is_task, self.final = event.kind in TASK_KINDS, event.final
+        self.is_line = event.kind == TASK_LOG
         self.keys = tuple(keys_of(event))
         #: Bytes of the JSON of the event, the measure of every buffer it lies in.
         self.size = len(_encode(event.data)) + 200 if self.keys else 200

@@ -60,6 +60,13 @@ class TaskRemoved(Frame, kw_only=True, tag="task_removed"):
     version: int
 
 
+class TaskLog(Frame, kw_only=True, tag="task_log"):
+    """A line of the task's log: ``number``, ``level``, ``text``; ``truncated`` when its end is missing."""
+
+    task_id: str
+    data: dict[str, Any]
+
+
 class Broadcast(Frame, kw_only=True, tag="broadcast"):
     """A notice to everybody in its audience."""
 
@@ -169,6 +176,7 @@ FRAMES: tuple[type[Frame], ...] = (
     TaskUpdate,
     TaskDeleted,
     TaskRemoved,
+    TaskLog,
     Broadcast,
     BroadcastRetracted,
     Subscribed,

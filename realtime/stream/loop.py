@@ -98,6 +98,11 @@ class Stream(Connection):
         if event.position <= self.cursor:
             return
         self.cursor = event.position
+        if delivery.is_line:
+            # No snapshot holds lines, so none is left out.
+            self._put(delivery.encoded(self._encode), delivery.size)
+            self._timers.sent_event()
+            return
         if not delivery.is_task:
             self._notice(delivery)
             return

@@ -1,4 +1,4 @@
-"""``manage.py prune_events``: let old events go, by age and by number."""
+"""``manage.py prune_events``: let old events go, by age and by number, and lines of old tasks."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from django.utils import timezone
 
 from realtime import log
 from realtime.conf import conf
+from realtime.models import lines
 
 
 class Command(BaseCommand):
-    """Deletes a prefix of the event log; run it from a timer, once an hour or a day."""
+    """Deletes a prefix of the event log, and lines of tasks long finished; run it hourly or daily."""
 
     help = "Delete old events. Clients whose cursor is older get a reset and a fresh snapshot."
 
@@ -28,5 +29,6 @@ class Command(BaseCommand):
         keep = conf.RETENTION_EVENTS if options["keep"] is None else options["keep"]
         if days < 0 or keep < 0:
             raise CommandError("--days and --keep are numbers from 0.")
-        deleted = log.prune(timezone.now() - timedelta(days=days), keep)
-        self.stdout.write(f"{deleted} events deleted.")
+        before = timezone.now() - timedelta(days=days)
+        deleted, forgotten = log.prune(before, keep), lines.prune(before)
+        self.stdout.write(f"{deleted} events and {forgotten} lines deleted.")
