@@ -21,10 +21,12 @@ pytest_plugins = ["tests.flows", "tests.pages"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give every test that takes ``engine`` both real databases, with real commits."""
+    """Give a test that takes ``engine`` that database, with real commits; the other is not touched."""
     for item in items:
         if "engine" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.django_db(transaction=True, databases=["default", "postgres"]))
+            engine = item.callspec.params["engine"] if hasattr(item, "callspec") else "sqlite"
+            used = {"sqlite": "default", "postgres": "postgres"}[engine]
+            item.add_marker(pytest.mark.django_db(transaction=True, databases=[used]))
 
 
 @pytest.fixture(autouse=True)

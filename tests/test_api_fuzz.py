@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from tests.flows import KINDS, OBSERVED, Live
+from tests.flows import KINDS, Live
 from tests.kit.site import Site
+from tests.profiles import OBSERVED
 
 #: What is asked of every answer. Not `positive_data_acceptance`: a task's status may not allow what its
 #: schema does. Not `use_after_free`: a deleted task's events can still be read.

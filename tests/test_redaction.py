@@ -11,11 +11,12 @@ import pytest
 
 from realtime.logs import RedactCredentials, redact
 from tests import doors
-from tests.flows import OBSERVED, Live
+from tests.flows import Live
 from tests.kit import leaks
 from tests.kit.clients import SocketClient, StreamClient
 from tests.kit.site import Site
 from tests.kit.waiting import aeventually
+from tests.profiles import OBSERVED
 
 PASSWORD = "a password that must not be logged"
 OWN_CONFIG = {
