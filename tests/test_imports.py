@@ -127,6 +127,7 @@ LAYERS: dict[str, list[str]] = {
         "checks",
         "apps",
         "admin*",
+        "templatetags*",
         "management*",
     ],
 }

@@ -1,296 +1,216 @@
-// A WebSocket client of task events: one cursor, one set of subscriptions, exact resume.
-//
-// It holds the rows of the tasks it follows, and the broadcasts in their window, and tells of them by events:
-//   state      the connection's state changed; `detail` is {state, reason, retryIn}
-//   snapshot   all of `tasks` is new
-//   change     one task of `tasks` is new, changed or gone; `detail` is its id
-//   broadcasts `broadcasts` has changed
-//   frame      whatever the server sent, after it was applied; `detail` is the frame
-//
-// States: connecting, live, reconnecting (what is shown may be old), denied (for good).
+// The client of task events: the rows of the tasks it follows, their log lines and the broadcasts in their
+// window, kept as the server has them, over whatever transport gets through, and one connection for all tabs.
 
 import { Credential } from "./credential.js";
-import { Notices } from "./notices.js";
+import { Store } from "./store.js";
+import { Alone, Tabs } from "./tabs.js";
+import { TIMING } from "./timing.js";
+import { siteUrls } from "./urls.js";
 
-/** What to do after a close, by the server's table of codes. After any other, 4429, 4500 and 4503 among
- *  them, back off and retry; where the server said `reconnect`, after the pause that it asked for. */
-const AFTER_CLOSE = { 1000: "stop", 4400: "stop", 4401: "credential", 4403: "stop", 4413: "stop" };
-/** Errors that a later subscribe need not meet. */
-const PASSING = new Set(["unavailable", "rate_limited", "too_many_pending"]);
-
-const CONNECT_MS = 15_000;
-const BACK_OFF_MS = 1_000;
-const BACK_OFF_LIMIT_MS = 30_000;
-
+/**
+ * Holds the present state of what it follows, and tells of it by events:
+ *
+ * - `state`: the connection's state changed; `detail` is {state, reason, retryIn, transport}
+ * - `snapshot`: all of `tasks` is new
+ * - `change`: one task of `tasks` is new, changed or gone; `detail` is its id
+ * - `broadcasts`: `broadcasts` has changed
+ * - `log`: a line of a watched task; `detail` is {task_id, line}
+ * - `frame`: whatever the server sent, after it was applied; `detail` is the frame
+ *
+ * States: `connecting`, `live`, `catching-up` (connected, not all of it is here yet), `reconnecting` and
+ * `offline` (what is shown may be old), `paused` (by `pause`), `denied` (for good); null before `start` and
+ * after `stop`. words.js has words for them.
+ */
 export class RealtimeClient extends EventTarget {
-  /** The id of the user that the server knows us as; null until connected. */
-  userId = null;
-
-  #url;
+  #store;
+  #way;
   #credential;
-  #topics;
-  #taskIds;
-  #socket = null;
-  #state = null;
-  #reason = "";
-  #tasks = new Map();
-  #incoming = null; // the rows of a snapshot until it is complete
-  #cursor = null; // the highest id seen; null: nothing to resume from
-  #wasLive = false;
-  #attempt = 0;
-  #pause = null; // the milliseconds that a server about to restart asked for
-  #silenceLimit = CONNECT_MS;
-  #clockOffset = 0;
-  #timers = {};
-  #notices = new Notices(
-    () => this.now(),
-    () => this.dispatchEvent(new CustomEvent("broadcasts")),
-  );
-  #handlers = {
-    connected: (frame) => this.#connected(frame),
-    task_update: (frame) => this.#taskUpdate(frame),
-    task_deleted: (frame) => this.#taskGone(frame),
-    task_removed: (frame) => this.#taskGone(frame),
-    broadcast: (frame) => this.#notices.add(frame),
-    broadcast_retracted: (frame) => this.#notices.remove(frame.broadcast_id),
-    subscribed: (frame) => this.#subscribed(frame),
-    unsubscribed: (frame) => this.#unsubscribed(frame),
-    done: (frame) => this.#done(frame),
-    reset: (frame) => this.#reset(frame),
-    ping: (frame) => this.#ping(frame),
-    reconnect: (frame) => this.#reconnect(frame),
-    authenticated: (frame) => this.#renewInTime(frame),
-    error: (frame) => this.#error(frame),
-  };
+  #urls;
+  #line = { state: null, reason: "", retryIn: null, transport: null };
+  #paused = false;
+  #running = false;
+  #listening = new AbortController();
+  #announced = false; // a change of what is wanted is about to be told
 
   /**
    * Without `token` and `renew` the browser's session cookie is the credential.
    *
-   * @param {string|URL} url of the socket, ws: or wss:, without the token
-   * @param {string} [token] access token
-   * @param {() => Promise<string|null>} [renew] gives a new token, or null when there is none to be
+   * @param {object} [options]
+   * @param {string|URL} [options.url] of the socket, ws: or wss:, without the token; this site's own if none
+   * @param {string} [options.token] access token
+   * @param {() => Promise<string|null>} [options.renew] gives a new token, or null when there is none to be
    *   had; throws when it could not ask
+   * @param {string[]} [options.topics] what to follow: `mine`, `tasks`
+   * @param {Iterable<string>} [options.taskIds] single tasks to follow, with their log lines
+   * @param {boolean} [options.shared] share one connection with the other tabs; by default with the cookie only
+   * @param {string|null} [options.user] the user's id, where the page knows it
+   * @param {object} [options.urls] other addresses of the site: see urls.js
+   * @param {object} [options.timing] see timing.js
    */
-  constructor({ url, token, renew, topics = ["mine"], taskIds = [] }) {
+  constructor({ url, token, renew, topics = ["mine"], taskIds = [], shared, user = null, urls, timing } = {}) {
     super();
-    this.#url = url;
     this.#credential = new Credential(token, renew);
-    this.#topics = topics;
-    this.#taskIds = new Set(taskIds);
+    this.#urls = siteUrls(url, urls);
+    this.#store = new Store({ topics, taskIds }, user, (name, detail) => this.#tell(name, detail));
+    const options = { urls: this.#urls, credential: this.#credential, timing: { ...TIMING, ...timing } };
+    const together = (shared ?? this.#credential.isCookie) && Tabs.possible;
+    this.#way = new (together ? Tabs : Alone)({
+      name: `realtime ${this.#urls.socket} ${user ?? ""}`,
+      receive: (message) => this.#receive(message),
+      report: () => this.#store.report,
+      options,
+    });
+  }
+
+  /** The id of the user that the server knows us as; null until connected. */
+  get userId() {
+    return this.#store.userId;
   }
 
   /** The tasks by id, as the last events left them. */
   get tasks() {
-    return this.#tasks;
+    return this.#store.tasks;
+  }
+
+  /** The log lines of watched tasks by task id: arrays of {number, level, text, timestamp}, in order. */
+  get lines() {
+    return this.#store.lines.byTask;
   }
 
   /** The `broadcast` frames in their window, the newest first. */
   get broadcasts() {
-    return this.#notices.newestFirst;
+    return this.#store.notices.newestFirst;
   }
 
   get state() {
-    return this.#state;
+    return this.#line.state;
+  }
+
+  /** All about the state: {state, reason, retryIn, transport}. `transport`: `websocket`, `sse` or `polling`. */
+  get line() {
+    return this.#line;
   }
 
   /** The server's clock, in milliseconds since 1970; ours may be wrong. */
   now() {
-    return Date.now() + this.#clockOffset;
+    return this.#store.now();
   }
 
   start() {
-    this.#setState("connecting");
-    this.#open();
+    if (this.#running) return;
+    this.#running = true;
+    this.#paused = false;
+    this.#setLine({ state: "connecting" });
+    this.#way.start();
+    // A page that the browser puts aside must not keep the connection from the others.
+    this.#listening = new AbortController();
+    const { signal } = this.#listening;
+    window.addEventListener("pagehide", () => this.#way.stop(), { signal });
+    window.addEventListener("pageshow", ({ persisted }) => persisted && this.#way.start(), { signal });
   }
 
   stop() {
-    this.#detach();
-    clearTimeout(this.#timers.retry);
-    this.#notices.stop();
-    this.#setState(null);
+    this.#leave();
+    this.#store.notices.stop();
+    this.#setLine({ state: null });
   }
 
-  #open() {
-    const url = new URL(this.#url);
-    this.#credential.addTo(url);
-    this.#silenceLimit = CONNECT_MS;
-    this.#reason = "";
-    this.#socket = new WebSocket(url);
-    this.#socket.onmessage = ({ data }) => this.#receive(JSON.parse(data));
-    this.#socket.onclose = ({ code }) => this.#lost(code);
-    this.#watchSilence();
+  /** Let the connection go, and keep what is held; `resume` goes on from there. */
+  pause() {
+    if (!this.#running) return;
+    this.#leave();
+    this.#paused = true;
+    this.#setLine({ state: "paused" });
   }
 
-  #send(message) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(message));
+  resume() {
+    if (this.#paused) this.start();
   }
 
-  #receive(frame) {
-    this.#watchSilence();
-    if (frame.id != null) this.#cursor = Math.max(frame.id, this.#cursor ?? frame.id);
-    this.#handlers[frame.type]?.(frame);
-    this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
+  /** Follow these tasks too, with their log lines. */
+  watch(taskIds) {
+    const added = [...taskIds].filter((id) => this.#store.watch(id));
+    if (added.length > 0) this.#wantsOtherwise();
   }
 
-  #connected(frame) {
-    this.#credential.accepted();
-    if (this.userId !== null && this.userId !== frame.user_id) this.#forget();
-    this.userId = frame.user_id;
-    this.#silenceLimit = frame.heartbeat_interval * 2500;
-    this.#clockOffset = Date.parse(frame.timestamp) - Date.now();
-    this.#renewInTime(frame);
-    this.#subscribe();
+  /** Follow these tasks no longer, unless a topic does. */
+  unwatch(taskIds) {
+    const removed = [...taskIds].filter((id) => this.#store.unwatch(id));
+    if (removed.length > 0) this.#wantsOtherwise();
   }
 
-  /** Resume everything after the cursor; without one, start afresh: what we held is replaced. */
-  #subscribe() {
-    if (this.#cursor === null) this.#startAfresh();
-    this.#send({
-      action: "subscribe",
-      request_id: "subscribe",
-      topics: ["broadcasts", ...this.#topics], // never empty, even when every task is done
-      task_ids: [...this.#taskIds],
-      ...(this.#cursor !== null && { after: this.#cursor }),
+  /** Follow another topic. */
+  follow(topic) {
+    if (this.#store.want.topics.has(topic)) return;
+    this.#store.want.topics.add(topic);
+    this.#wantsOtherwise();
+  }
+
+  /** Several changes in a row are told together. */
+  #wantsOtherwise() {
+    if (this.#announced) return;
+    this.#announced = true;
+    queueMicrotask(() => {
+      this.#announced = false;
+      if (this.#running) this.#way.changed();
     });
   }
 
-  #startAfresh() {
-    this.#incoming = new Map();
-    this.#notices.startAfresh();
+  #leave() {
+    this.#running = this.#paused = false;
+    this.#listening.abort();
+    this.#way.stop();
+    this.#store.cut();
   }
 
-  /** Somebody else has logged in: nothing of the one before is shown to him. */
-  #forget() {
-    this.#cursor = null;
-    this.#tasks = new Map();
-    this.#notices.clear();
-    this.dispatchEvent(new CustomEvent("snapshot"));
+  #receive(message) {
+    if (!this.#running) return;
+    if (message.kind === "begin") this.#store.begin(message.want, message.hello);
+    if (message.kind === "frame") this.#apply(message.frame);
+    if (message.kind === "refused") return this.#refused(message);
+    if (message.line) this.#setLine(message.line);
+    else this.#setLine(this.#told);
+    if (message.line?.state === "denied") this.#leave();
   }
 
-  #taskUpdate({ task_id: id, data }) {
-    const rows = this.#incoming ?? this.#tasks;
-    if (rows.get(id)?.version > data.version) return;
-    rows.set(id, data);
-    if (rows === this.#tasks) this.#changed(id);
+  #told = this.#line; // what the connection says; a tab may have to wait longer
+
+  #apply(frame) {
+    if (this.#store.apply(frame)) this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
   }
 
-  #taskGone({ task_id: id }) {
-    this.#taskIds.delete(id);
-    this.#incoming?.delete(id);
-    if (this.#tasks.delete(id)) this.#changed(id);
+  #refused({ reason, taskIds }) {
+    if (taskIds) return this.#store.missing(taskIds);
+    this.#leave();
+    this.#setLine({ state: "denied", reason });
   }
 
-  #subscribed() {
-    if (this.#incoming !== null) {
-      this.#tasks = this.#incoming;
-      this.#incoming = null;
-      this.dispatchEvent(new CustomEvent("snapshot"));
-      this.#notices.complete();
+  #setLine(line) {
+    this.#told = { reason: "", retryIn: null, transport: null, ...line };
+    const waits = this.#told.state === "live" && !this.#store.complete;
+    const next = waits ? { ...this.#told, state: "catching-up" } : this.#told;
+    const same = Object.keys(next).every((key) => next[key] === this.#line[key]);
+    this.#line = next;
+    if (!same) this.dispatchEvent(new CustomEvent("state", { detail: { ...next } }));
+  }
+
+  #tell(name, detail) {
+    if (name === "snapshot") this.#fill();
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+
+  /** Lines may have been written while there was no subscription: ask for those after the last one held. */
+  async #fill() {
+    for (const [id, held] of this.lines) {
+      if (held.length === 0) continue;
+      try {
+        const url = new URL(`${id}/log/?after=${this.#store.lines.last(id)}`, this.#urls.tasks);
+        const response = await fetch(url, { headers: this.#credential.headers });
+        const { lines = [] } = response.ok ? await response.json() : {};
+        for (const line of lines) this.#store.addLine(id, line);
+      } catch {
+        // The next snapshot asks again.
+      }
     }
-    this.#attempt = 0;
-    this.#wasLive = true;
-    this.#setState("live");
-  }
-
-  #unsubscribed({ task_ids: ids = [] }) {
-    for (const id of ids) this.#taskGone({ task_id: id });
-  }
-
-  /** The final state of a task has come: its row stays, its subscription is over. */
-  #done({ task_id: id }) {
-    this.#taskIds.delete(id);
-  }
-
-  /** The cursor is gone; fresh snapshots follow. Until they are complete the old rows stay, as old. */
-  #reset() {
-    this.#cursor = null;
-    this.#startAfresh();
-    this.#setState("reconnecting");
-  }
-
-  #ping({ t, timestamp }) {
-    this.#clockOffset = Date.parse(timestamp) - Date.now();
-    this.#send({ action: "pong", t });
-  }
-
-  #reconnect({ after_ms: pause }) {
-    this.#pause = pause;
-  }
-
-  #error({ code, message, task_id: id, request_id: request }) {
-    this.#reason = message;
-    if (code === "not_found") return this.#taskGone({ task_id: id });
-    if (request !== "subscribe") return;
-    if (PASSING.has(code)) return this.#lost(4500);
-    this.#refuse(); // asked again, it would be refused again
-  }
-
-  #lost(code) {
-    this.#detach();
-    const rule = AFTER_CLOSE[code];
-    if (rule === "stop") return this.#refuse();
-    if (rule === "credential" && !this.#credential.refused()) return this.#refuse();
-    this.#retry();
-  }
-
-  /** Let go of the socket. A snapshot that was cut off is forgotten. */
-  #detach() {
-    clearTimeout(this.#timers.silence);
-    this.#credential.rest();
-    this.#incoming = null;
-    this.#notices.cut();
-    if (this.#socket === null) return;
-    this.#socket.onmessage = this.#socket.onclose = null;
-    this.#socket.close();
-    this.#socket = null;
-  }
-
-  #refuse() {
-    this.#detach();
-    this.#setState("denied");
-  }
-
-  /** Try again after a random part of a pause that doubles: clients cut together come back apart. */
-  #retry() {
-    const limit = Math.min(BACK_OFF_LIMIT_MS, BACK_OFF_MS * 2 ** this.#attempt++);
-    const pause = this.#pause ?? Math.random() * limit;
-    this.#pause = null;
-    this.#setState(this.#wasLive ? "reconnecting" : "connecting", pause);
-    this.#timers.retry = setTimeout(() => this.#reopen(), pause);
-  }
-
-  async #reopen() {
-    let ready;
-    try {
-      ready = await this.#credential.ready();
-    } catch {
-      if (this.#state !== null) this.#retry();
-      return;
-    }
-    if (this.#state === null) return; // stopped meanwhile
-    if (!ready) return this.#refuse();
-    this.#open();
-  }
-
-  #renewInTime({ expires_at: end, timestamp }) {
-    if (!end) return;
-    const left = Date.parse(end) - Date.parse(timestamp);
-    this.#credential.renewBefore(left, (token) => this.#send({ action: "authenticate", token }));
-  }
-
-  /** A line that is dead says nothing, not even that it is: silence beyond the heartbeat counts as a cut. */
-  #watchSilence() {
-    clearTimeout(this.#timers.silence);
-    this.#timers.silence = setTimeout(() => this.#lost(1006), this.#silenceLimit);
-  }
-
-  #changed(id) {
-    this.dispatchEvent(new CustomEvent("change", { detail: id }));
-  }
-
-  #setState(state, retryIn = null) {
-    this.#state = state;
-    if (state === "live") this.#reason = "";
-    this.dispatchEvent(new CustomEvent("state", { detail: { state, reason: this.#reason, retryIn } }));
   }
 }

@@ -1,7 +1,8 @@
 // The credential of a client: an access token, renewed in time, or else the browser's session cookie.
 
+import { LONGEST_TIMER } from "./timing.js";
+
 const RENEW_EARLY_MS = 60_000;
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
 
 export class Credential {
   #token;
@@ -16,9 +17,19 @@ export class Credential {
     this.#renew = renew;
   }
 
-  /** Put it into the address; a cookie is sent by the browser. */
-  addTo(url) {
-    if (this.#token) url.searchParams.set("token", this.#token);
+  /** Whether it is the browser's cookie, the same for all tabs. */
+  get isCookie() {
+    return !this.#token && !this.#renew;
+  }
+
+  /** What a WebSocket names: the one way to send a token with it that no log writes down. */
+  get protocols() {
+    return this.#token ? ["bearer", this.#token] : [];
+  }
+
+  /** Headers of a request; a cookie is sent by the browser. */
+  get headers() {
+    return this.#token ? { Authorization: `Bearer ${this.#token}` } : {};
   }
 
   accepted() {
@@ -48,7 +59,7 @@ export class Credential {
     this.rest();
     if (!this.#renew) return;
     const delay = Math.max(left - RENEW_EARLY_MS, left / 2);
-    this.#timer = setTimeout(() => this.#exchange(send), Math.min(delay, LONGEST_TIMER_MS));
+    this.#timer = setTimeout(() => this.#exchange(send), Math.min(delay, LONGEST_TIMER));
   }
 
   async #exchange(send) {

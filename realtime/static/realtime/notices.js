@@ -1,6 +1,6 @@
 // The broadcasts of a client: kept by id, each from the moment it comes until it ends or is retracted.
 
-const LONGEST_TIMER_MS = 2 ** 31 - 1;
+import { LONGEST_TIMER } from "./timing.js";
 
 export class Notices {
   #now;
@@ -69,7 +69,7 @@ export class Notices {
     clearTimeout(this.#timer);
     if (this.#current.size > 0) {
       const next = Math.min(...[...this.#current.values()].map((frame) => this.#end(frame)));
-      this.#timer = setTimeout(() => this.#update(), Math.min(next - now, LONGEST_TIMER_MS));
+      this.#timer = setTimeout(() => this.#update(), Math.min(next - now, LONGEST_TIMER));
     }
     this.#changed();
   }

@@ -47,7 +47,9 @@ function connectionWords({ state, reason, retryIn }) {
   if (state === "live") return "Live";
   const why = reason ? ` ${reason}` : "";
   const asOf = liveUntil === null ? "" : ` Shown as of ${clockTime(liveUntil)}.`;
+  if (state === "catching-up") return liveUntil === null ? "Connecting…" : `Catching up…${asOf}`;
   if (state === "reconnecting") return `Reconnecting…${asOf}`;
+  if (state === "offline") return `Offline.${asOf}`;
   if (state === "denied") return `Disconnected.${why}${asOf}`;
   return retryIn === null ? "Connecting…" : `No connection yet, trying again…${why}`;
 }
@@ -56,10 +58,8 @@ client.addEventListener("snapshot", drawAll);
 client.addEventListener("change", ({ detail: id }) => draw(id));
 client.addEventListener("broadcasts", () => notices.show(client.broadcasts));
 client.addEventListener("frame", ({ detail: frame }) => {
-  if (frame.type === "connected") {
-    user ??= frame.user_id;
-    if (user !== frame.user_id) location.reload(); // somebody else has logged in: his name belongs on top
-  }
+  user ??= client.userId;
+  if (user !== client.userId) location.reload(); // somebody else has logged in: his name belongs on top
   if (client.state === "live") liveUntil = client.now(); // a refused attempt to come back brings frames too
   if (frame.type === "subscribed" && frame.recovered !== true) {
     document.getElementById("truncated").hidden = frame.truncated !== true;

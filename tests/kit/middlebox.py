@@ -1,0 +1,117 @@
+"""An HTTP proxy of the kind that breaks live pages: it refuses upgrades, holds streams back, cuts lines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+from tests.kit.ports import HOST, listen
+from tests.kit.servers import Server
+
+REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+class Middlebox:
+    """Stands before a server, in a thread of its own; use it in a `with` block.
+
+    `blocks_upgrades`: a WebSocket is answered 400. `holds_streams`: of an event stream nothing is passed
+    on, as by a proxy that waits for a response's end. `open`: whether anybody gets through at all. Each
+    may be changed at any time and counts for the requests after it.
+    """
+
+    def __init__(self, server: Server, *, blocks_upgrades: bool = False, holds_streams: bool = False) -> None:
+        self.blocks_upgrades = blocks_upgrades
+        self.holds_streams = holds_streams
+        self.open = True
+        self._upstream = server.port
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="middlebox", daemon=True)
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._listener: asyncio.Server | None = None
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """Its address, as a server's."""
+        return f"http://{HOST}:{self.port}"
+
+    def __enter__(self) -> Middlebox:
+        self._thread.start()
+        self._do(self._listen())
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._do(self._end())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(10)
+        self._loop.close()
+
+    def cut(self) -> None:
+        """Break every connection there is."""
+        self._do(self._cut())
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    async def _listen(self) -> None:
+        sock = listen()
+        self.port = sock.getsockname()[1]
+        self._listener = await asyncio.start_server(self._accept, sock=sock)
+
+    async def _end(self) -> None:
+        assert self._listener is not None
+        self._listener.close()
+        await self._cut()
+
+    async def _cut(self) -> None:
+        for task in [*self._tasks]:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.create_task(self._connect(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            head = await reader.readuntil(b"\r\n\r\n")
+            if self.open:
+                await self._serve(head, reader, writer)
+        writer.transport.abort()
+
+    async def _serve(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Pass on one request and its answer."""
+        upgrade = b"\r\nupgrade:" in head.lower()
+        if upgrade and self.blocks_upgrades:
+            writer.write(REFUSED)
+            await writer.drain()
+            writer.close()
+            await writer.wait_closed()
+            return
+        if not upgrade:  # one request for each connection: the next one is looked at too
+            lines = [line for line in head.split(b"\r\n") if not line.lower().startswith(b"connection:")]
+            head = b"\r\n".join([lines[0], b"Connection: close", *lines[1:]])
+        answers, requests = await asyncio.open_connection(HOST, self._upstream)
+        held = self.holds_streams and head.startswith(b"GET /events")
+        up = asyncio.create_task(self._pump(reader, requests))
+        try:
+            requests.write(head)
+            await self._pump(answers, None if held else writer)
+            if not held and writer.can_write_eof():
+                await writer.drain()
+                writer.close()
+                await writer.wait_closed()
+        finally:
+            up.cancel()
+            requests.transport.abort()
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None) -> None:
+        with contextlib.suppress(OSError):
+            while chunk := await reader.read(65_536):
+                if writer is not None:
+                    writer.write(chunk)
+                    await writer.drain()
