@@ -15,12 +15,14 @@ BROADCAST = "broadcast"
 BROADCAST_RETRACTED = "broadcast_retracted"
 #: Internal: rights of the user in ``owner`` may have changed ("" means anybody's). No client sees it.
 USER_CHANGED = "user_changed"
+#: Internal: the connection in ``data`` of the user in ``owner`` is to be closed, wherever it is served.
+CONNECTION_CLOSED = "connection_closed"
 
 #: Changes of a task; and all that is addressed to those who may see it.
 TASK_KINDS = frozenset({TASK_UPDATE, TASK_DELETED})
 OF_TASKS = TASK_KINDS | {TASK_LOG}
 BROADCAST_KINDS = frozenset({BROADCAST, BROADCAST_RETRACTED})
-INTERNAL_KINDS = frozenset({USER_CHANGED})
+INTERNAL_KINDS = frozenset({USER_CHANGED, CONNECTION_CLOSED})
 KINDS = OF_TASKS | BROADCAST_KINDS | INTERNAL_KINDS
 
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = (

@@ -65,6 +65,7 @@ ORIGIN_NOT_ALLOWED = Problem(
     "origin_not_allowed", "Pages of this origin may not use the session cookie.", 403, 4403
 )
 RIGHTS_CHANGED = Problem("rights_changed", "Your rights have changed; come back.", 401, 4401)
+DISCONNECTED = Problem("disconnected", "An administrator has closed this connection.", 403, 4403)
 WRONG_USER = Problem("wrong_user", "The token belongs to another user.", 401)
 FORBIDDEN = Problem("forbidden", "You may not do this.", 403)
 NOT_FOUND = Problem("not_found", "No such task.", 404)

@@ -6,6 +6,8 @@ from typing import Any
 
 VIEW_ALL = "realtime.view_task"
 BROADCAST = "realtime.add_broadcast"
+#: A row of the table is a client: who may delete one may end the connection, and nobody else may.
+DISCONNECT = "realtime.delete_connection"
 
 
 def may_view_all(user: Any) -> bool:
@@ -16,6 +18,11 @@ def may_view_all(user: Any) -> bool:
 def may_broadcast(user: Any) -> bool:
     """Tell whether ``user`` may send and retract broadcasts. Reads the database once per user object."""
     return _has(user, BROADCAST)
+
+
+def may_disconnect(user: Any) -> bool:
+    """Tell whether ``user`` may close other people's connections."""
+    return _has(user, DISCONNECT)
 
 
 def _has(user: Any, permission: str) -> bool:

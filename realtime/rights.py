@@ -12,8 +12,8 @@ import msgspec
 
 from realtime import database
 from realtime.auth import identity, sessions, tokens
-from realtime.events import USER_CHANGED, Credential, LogEvent, Viewer
-from realtime.exceptions import REVOKED, USER_INACTIVE, Refused
+from realtime.events import CONNECTION_CLOSED, USER_CHANGED, Credential, LogEvent, Viewer
+from realtime.exceptions import DISCONNECTED, REVOKED, USER_INACTIVE, Refused
 
 if TYPE_CHECKING:
     from realtime.stream.connection import Connection
@@ -60,6 +60,11 @@ class Rights:
         """Take an internal event of the log."""
         if event.kind == USER_CHANGED:
             self._due.update([event.owner] if event.owner else self._streams)
+        elif event.kind == CONNECTION_CLOSED:
+            closed = event.data.get("connection_id")
+            for stream in [*self._streams.get(event.owner, ())]:
+                if stream.figures.connection_id == closed:
+                    stream.refuse(Refused(DISCONNECTED))
 
     async def recheck(self) -> None:
         """Look up the users that changed, and every few seconds all that are connected."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from django.core.cache import cache
 from django.db import connections
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -21,16 +22,18 @@ from realtime.models import Event, Task
 
 TASKS, EVENTS = "/admin/realtime/task/", "/admin/realtime/event/"
 SMALL, LARGE = 1_200, 24_000
+#: Statements of a page at most; the dashboard is several lists and charts.
+QUERIES, QUERIES_OF_MANY = 10, 24
 #: A task that has half of all events, the older half: an index of positions alone finds them last.
 BUSY = uuid.uuid4()
 #: So are most failed tasks, and those of one owner and of one name, the oldest.
 FILL_TASKS = """
     WITH RECURSIVE n(i) AS (SELECT {first} UNION ALL SELECT i + 1 FROM n WHERE i < {last})
     INSERT INTO realtime_task (id, name, status, progress, done, phase, message, error, traceback, version,
-                               created_at, updated_at, owner_id)
+                               created_at, updated_at, finished_at, owner_id)
     SELECT {id}, CASE WHEN i < {last} / 2 THEN 'nightly import' ELSE 'export ' || i END,
            CASE WHEN i % 4000 = 7 THEN 'running' WHEN i < {last} / 2 THEN 'failed' ELSE 'completed' END,
-           50, 3, 'phase', 'a message', '', '', 3, {time}, {time},
+           50, 3, 'phase', 'a message', '', '', 3, {time}, {time}, {now},
            CASE WHEN i < {last} / 2 THEN {owner} END
     FROM n
 """
@@ -43,10 +46,15 @@ FILL_EVENTS = """
     FROM n
 """
 DIALECTS = {
-    "sqlite": {"id": "lower(hex(randomblob(16)))", "time": "datetime('2026-01-01', i || ' seconds')"},
+    "sqlite": {
+        "id": "lower(hex(randomblob(16)))",
+        "time": "datetime('2026-01-01', i || ' seconds')",
+        "now": "CASE WHEN i % 4000 <> 7 THEN datetime('now', '-' || (i % 3000) || ' seconds') END",
+    },
     "postgresql": {
         "id": "gen_random_uuid()",
         "time": "timestamp '2026-01-01' + i * interval '1 second'",
+        "now": "CASE WHEN i % 4000 <> 7 THEN now() - (i % 3000) * interval '1 second' END",
     },
 }
 PAGES = {
@@ -66,6 +74,9 @@ PAGES = {
     "an id": f"{TASKS}?q={BUSY}",
     "a name and a status": f"{TASKS}?q=export&status__exact=running",
     "a task": f"{TASKS}{BUSY}/change/",
+    "the dashboard": "/admin/realtime/live/",
+    "its panels": "/admin/realtime/live/panels/",
+    "counts by status": f"{TASKS}counts/",
     "events": EVENTS,
     "oldest events": f"{EVENTS}?o=0",
     "a kind": f"{EVENTS}?kind__exact=task_update",
@@ -159,8 +170,9 @@ def test_no_page_reads_or_counts_a_whole_table(
     wrong, slow = {}, {}
     for name, url in PAGES.items():
         with CaptureQueriesContext(connections[engine]) as queries:
+            cache.clear()  # what is kept for some seconds has to be read as well
             assert admin.get(url).status_code == 200
-        assert len(queries) <= 10
+        assert len(queries) <= (QUERIES_OF_MANY if name in ("the dashboard", "its panels") else QUERIES)
         for query in queries.captured_queries:
             if 'FROM "realtime_' in query["sql"] and (found := complaint(engine, query["sql"])):
                 wrong[f"{name}: {query['sql'][:2000]}"] = found

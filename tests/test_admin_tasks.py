@@ -46,8 +46,9 @@ def page(client: Client, url: str) -> str:
 
 
 def act(client: Client, action: str, *tasks: Task, **fields: str) -> list[str]:
-    """Use an action on tasks; return the messages of the page that follows."""
-    data = {"action": action, "_selected_action": [str(task.pk) for task in tasks], "index": "0", **fields}
+    """Use an action on tasks, confirmed; return the messages of the page that follows."""
+    chosen = [str(task.pk) for task in tasks]
+    data = {"action": action, "_selected_action": chosen, "post": "yes", **fields}
     response = client.post(LIST, data, follow=True)
     return [str(message) for message in response.context["messages"]]
 
@@ -113,6 +114,34 @@ def test_retry_makes_new_tasks_of_finished_ones(engine: str, staff: Staff) -> No
     assert (again.name, again.status, again.total) == ("import", "pending", 7)
     assert [event.task_id for event in events_since(start)] == [str(again.pk)]
     assert str(failed.pk) in page(client, change_url(again))
+
+
+@pytest.mark.requirement("T3", "T10")
+def test_an_action_asks_first_and_says_what_it_would_skip(engine: str, staff: Staff) -> None:
+    """Nothing is done before the answer; what has moved meanwhile is judged again."""
+    client = staff("view", "change")
+    tasks = [Task.objects.create(name=f"a {s} one", status=s) for s in ("pending", "running", "failed")]
+    chosen = {"action": "fail_selected", "_selected_action": [str(task.pk) for task in tasks], "index": "0"}
+    start = log.position()
+    asked = client.post(LIST, chosen)
+    [done], [skipped] = asked.context["done"], asked.context["skipped"]
+    assert (done["words"], [task.name for task in done["tasks"]]) == (
+        "Marked as failed",
+        ["a running one", "a pending one"],
+    )
+    assert (skipped["words"], skipped["count"]) == ("A failed task cannot become failed.", 1)
+    assert "Mark 2 tasks as failed" in asked.content.decode()
+    assert INLINE.findall(asked.content.decode()) == []
+    assert log.position() == start
+    tasks[1].cancel()
+    tasks[0].cancel()
+    assert act(client, "fail_selected", *tasks, back=str(tasks[0].pk)) == [
+        "Marked as failed: 1 task.",
+        "Skipped 1 task (“a failed one”): A failed task cannot become failed.",
+        "Skipped 1 task (“a pending one”): A cancelled task cannot become failed.",
+    ]
+    assert Task.objects.get(name="a running one").error == "Marked as failed by staff."
+    assert act(staff("view", "add"), "fail_selected", tasks[0]) == ["No action selected."]
 
 
 def test_a_selection_that_is_none_does_nothing(engine: str, staff: Staff) -> None:

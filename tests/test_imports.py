@@ -60,6 +60,7 @@ LAYERS: dict[str, list[str]] = {
         "models",
         "broadcasts",
         "leases",
+        "closing",
     ],
     # Who is calling: each credential, and what a user may see.
     "identity": [

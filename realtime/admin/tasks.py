@@ -1,28 +1,33 @@
-"""Tasks in the admin: find them, rename them, give them away, cancel and retry them, see their past."""
+"""Tasks in the admin: watch them, find them, rename them, give them away, cancel and retry them."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
-from collections.abc import Callable
 from typing import Any
 
 from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
+from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
+from django.utils import timezone
+from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from realtime.admin.listing import BoundedAdmin, ChoiceFilter, along
+from realtime.admin import display, figures, history
+from realtime.admin.actions import DEEDS, Deed, allowed, forecast
+from realtime.admin.listing import BoundedAdmin, ChoiceFilter
 from realtime.admin.search import SEARCH_LIMIT, find
-from realtime.events import CANCELLED, RUNNING, TASK_LOG
+from realtime.events import rfc3339
 from realtime.exceptions import IllegalTransition
-from realtime.models import Event, Task
+from realtime.models import Task
+from realtime.permissions import may_view_all
 
-#: How many events a task's page shows, the newest.
-HISTORY = 100
 #: How many tasks a message names, of those that were skipped for one reason.
 NAMED = 5
-
-_FIELDS = ("position", "kind", "created_at", "data__status", "data__progress", "data__message")
 
 
 @admin.register(Task)
@@ -31,20 +36,21 @@ class TaskAdmin(BoundedAdmin):
 
     ordering = ("-created_at", "-id")
     sortable_by = ("created_at",)
-    list_display = ("name", "status", "owner", "progress_text", "created_at", "finished_at")
+    list_display = ("name", "status_shown", "owner", "progress_shown", "created_at", "started", "lasted")
     list_select_related = ("owner",)
-    list_defer = ("message", "result", "error", "traceback")
+    list_defer = figures.LARGE
     list_filter = (("status", ChoiceFilter), "created_at")
     list_choice = "status"
     list_lookups = frozenset({"status__exact", "created_at__gte", "created_at__lt"})
     search_fields = ("name",)
     search_help_text = "The beginning of a name (A is not a), an owner's whole username, or a task's id."
-    actions = ("cancel_selected", "retry_selected")
+    actions = ("cancel_selected", "retry_selected", "fail_selected")
+    change_list_template = "admin/realtime/task/change_list.html"
     change_form_template = "admin/realtime/task/change_form.html"
     raw_id_fields = ("owner",)
     fieldsets = (
         (None, {"fields": ("name", "owner", "id", "retry_of_text")}),
-        ("State", {"fields": ("status", "progress_text", "message", "error", "result")}),
+        ("Outcome", {"fields": ("error", "result_text")}),
         (
             "Times",
             {
@@ -61,30 +67,57 @@ class TaskAdmin(BoundedAdmin):
         ),
     )
     readonly_fields = (
-        *("id", "retry_of_text", "status", "progress_text", "message", "error", "result", "traceback"),
+        *("id", "retry_of_text", "error", "result_text", "traceback_text"),
         *("created_at", "started_at", "updated_at", "finished_at", "cancel_requested_at"),
         *("lease_expires_at", "version"),
     )
 
+    # -- what is shown ------------------------------------------------------------------------
+
+    @admin.display(description="Status")
+    def status_shown(self, task: Task) -> str:
+        """Return the status as an icon and a word."""
+        return display.status(task)
+
     @admin.display(description="Progress")
-    def progress_text(self, task: Task) -> str:
-        """Return the progress in words: percent, how many of how many, and the phase."""
-        count = f"{task.done:,} of {task.total:,}" if task.total is not None else ""
-        if task.total is None and task.done:
-            count = f"{task.done:,}"
-        return " · ".join(part for part in (f"{task.progress} %", count, task.phase) if part)
+    def progress_shown(self, task: Task) -> str:
+        """Return the progress as a bar and in words."""
+        return display.progress(task)
+
+    @admin.display(description="Started")
+    def started(self, task: Task) -> str:
+        """Return when it started."""
+        return display.moment(task.started_at)
+
+    @admin.display(description="Duration")
+    def lasted(self, task: Task) -> str:
+        """Return how long it has been running, or ran."""
+        return display.lasted(task)
 
     @admin.display(description="Retry of")
     def retry_of_text(self, task: Task) -> str:
         """Return the id of the task that this one retries; that task may be gone."""
         return str(task.retry_of_id or "")
 
+    @admin.display(description="Result")
+    def result_text(self, task: Task) -> str:
+        """Return the result as indented JSON."""
+        if task.result is None:
+            return "–"
+        text = json.dumps(task.result, indent=2, ensure_ascii=False, cls=DjangoJSONEncoder)
+        return format_html('<pre class="rt-code" tabindex="0">{}</pre>', text)
+
+    @admin.display(description="Traceback")
+    def traceback_text(self, task: Task) -> str:
+        """Return the traceback as it was written."""
+        return format_html('<pre class="rt-code" tabindex="0">{}</pre>', task.traceback or "–")
+
     def get_fieldsets(self, request: HttpRequest, obj: Any = None) -> Any:
         """Show the traceback to those only who may change the task: it may quote what it worked on."""
         fieldsets = super().get_fieldsets(request, obj)
         if not self.has_change_permission(request, obj):
             return fieldsets
-        return (*fieldsets, ("For staff only", {"fields": ("traceback",)}))
+        return (*fieldsets, ("For staff only", {"fields": ("traceback_text",)}))
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
@@ -99,52 +132,120 @@ class TaskAdmin(BoundedAdmin):
             self.message_user(request, text, messages.WARNING)
         return found, False
 
+    # -- who may what -------------------------------------------------------------------------
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         """A task begins where its work is started, not in a form."""
         return False
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
-        """Tell whether the user may cancel any task."""
+        """Tell whether the user may cancel any task, or give it up."""
         return request.user.has_perm("realtime.change_task")
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user may create tasks, and so retry one."""
         return request.user.has_perm("realtime.add_task")
 
+    # -- pages --------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        """Add the counts by status, which the list reads again when something has changed."""
+        counts = path("counts/", self.admin_site.admin_view(self.counts_view), name="realtime_task_counts")
+        return [counts, *super().get_urls()]
+
+    def counts_view(self, request: HttpRequest) -> JsonResponse:
+        """Answer how many tasks there are by status, as they are written."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return JsonResponse({count.status: count.text for count in figures.counts()})
+
+    def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+        """Add the counts, and what the page needs to go on by itself."""
+        if request.method == "GET" and self.has_view_permission(request):
+            chosen = request.GET.get("status__exact", "")
+            extra_context = {
+                **(extra_context or {}),
+                **self._live(request),
+                "counts": [(count, display.badge(count.status)) for count in figures.counts()],
+                "chosen": chosen,
+                # Of a search, of an older page and of another order it is not known what would come on top.
+                "newest": not set(request.GET) - {"status__exact"},
+            }
+        return super().changelist_view(request, extra_context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add what the task is doing, its past and its last lines, read by their index."""
+        if obj := kwargs.get("obj"):
+            deeds = [deed for deed in DEEDS.values() if deed.action in self.get_actions(request)]
+            context |= {
+                **self._live(request),
+                **history.of(obj),
+                "task_status": display.status(obj),
+                "task_progress": display.progress(obj),
+                "task_lasted": display.lasted(obj),
+                "deeds": [deed for deed in deeds if allowed(deed, obj)],
+                "may_view_events": request.user.has_perm("realtime.view_event"),
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _live(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what a live page is told; who may not view all tasks would be refused the events."""
+        return {
+            "live": may_view_all(request.user),
+            "at": rfc3339(timezone.now()),
+            "icons": display.ICONS,
+        }
+
+    # -- actions ------------------------------------------------------------------------------
+
     @admin.action(description="Cancel selected %(verbose_name_plural)s", permissions=["cancel"])
-    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def cancel_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Cancel each task that can be; a running one is asked to stop."""
-
-        def cancel(task: Task) -> str:
-            if task.status == CANCELLED or (task.status == RUNNING and task.cancel_requested_at):
-                raise IllegalTransition(message="It has been cancelled before.")
-            task.cancel()
-            self.log_change(request, task, "Cancelled.")
-            return "Cancelled" if task.status == CANCELLED else "Asked to stop"
-
-        self._each(request, queryset, cancel)
+        return self._act(request, queryset, DEEDS["cancel_selected"])
 
     @admin.action(description="Retry selected %(verbose_name_plural)s", permissions=["retry"])
-    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+    def retry_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         """Make a new pending task of each finished one."""
+        return self._act(request, queryset, DEEDS["retry_selected"])
 
-        def retry(task: Task) -> str:
-            self.log_addition(request, task.retry(), f"Retry of {task.pk}.")
-            return "Retried"
+    @admin.action(description="Mark selected %(verbose_name_plural)s as failed", permissions=["cancel"])
+    def fail_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        """Give up each task that has not ended: its worker is gone."""
+        return self._act(request, queryset, DEEDS["fail_selected"])
 
-        self._each(request, queryset, retry)
-
-    def _each(self, request: HttpRequest, queryset: QuerySet[Any], do: Callable[[Task], str]) -> None:
-        """Do it to each task, in a transaction of its own; say what was done, what not, and why."""
+    def _act(self, request: HttpRequest, queryset: QuerySet[Any], deed: Deed) -> HttpResponse | None:
+        """Ask first; then do it to each task, in a transaction of its own, and say what came of it."""
+        tasks = list(queryset.defer(*self.list_defer))
+        if not request.POST.get("post") and tasks:
+            context = {
+                **self.admin_site.each_context(request),
+                **forecast(deed, tasks),
+                "title": deed.title,
+                "opts": self.opts,
+                "back": request.POST.get("back", ""),
+            }
+            return TemplateResponse(request, "admin/realtime/task/confirm.html", context)
         done: Counter[str] = Counter()
         skipped: dict[str, list[str]] = {}
-        for task in queryset.defer(*self.list_defer):
+        last = tasks[0] if tasks else None
+        for task in tasks:
             try:
-                done[do(task)] += 1
+                what, last, entry = deed.do(task)
+                done[what] += 1
+                (self.log_change if last is task else self.log_addition)(request, last, entry)
             except IllegalTransition as error:
                 skipped.setdefault(error.message, []).append(task.name)
             except Task.DoesNotExist:
                 skipped.setdefault("It is gone.", []).append(task.name)
+        self._tell(request, done, skipped)
+        # Asked for on a task's own page: back there, or to the new one.
+        if last is not None and request.POST.get("back"):
+            return HttpResponseRedirect(reverse("admin:realtime_task_change", args=[last.pk]))
+        return None
+
+    def _tell(self, request: HttpRequest, done: Counter[str], skipped: dict[str, list[str]]) -> None:
         if not done and not skipped:
             text = "Nothing was done: none of the tasks is there any more."
             self.message_user(request, text, messages.WARNING)
@@ -155,20 +256,6 @@ class TaskAdmin(BoundedAdmin):
             rest = [f"{len(names) - NAMED:,} more"] * (len(names) > NAMED)
             text = f"Skipped {_tasks(len(names))} ({', '.join(shown + rest)}): {why}"
             self.message_user(request, text, messages.WARNING)
-
-    def render_change_form(
-        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
-    ) -> HttpResponse:
-        """Add the task's newest events, read by their index; of their data only what is shown."""
-        if obj := kwargs.get("obj"):
-            events = along(Event.objects.exclude(kind=TASK_LOG), "-task_id", str(obj.pk), "-position")
-            rows = list(events.values(*_FIELDS)[: HISTORY + 1])
-            context |= {
-                "task_events": rows[:HISTORY],
-                "task_events_more": len(rows) > HISTORY,
-                "may_view_events": request.user.has_perm("realtime.view_event"),
-            }
-        return super().render_change_form(request, context, *args, **kwargs)
 
 
 def _tasks(count: int) -> str:

@@ -4,7 +4,7 @@ from realtime.models.access import Revocation, Ticket
 from realtime.models.broadcast import Addressee, Broadcast
 from realtime.models.connection import Connection
 from realtime.models.log import Event, LogHead
-from realtime.models.node import Node, Reach
+from realtime.models.node import Live, Node, Reach
 from realtime.models.task import Task
 from realtime.models.task_log import TaskLog
 
@@ -13,6 +13,7 @@ __all__ = [
     "Broadcast",
     "Connection",
     "Event",
+    "Live",
     "LogHead",
     "Node",
     "Reach",

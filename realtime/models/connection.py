@@ -37,7 +37,12 @@ class Connection(models.Model):
     class Meta:
         """Written by the hubs only."""
 
-        default_permissions = ("view",)
+        # To delete one is to disconnect its client (:func:`realtime.closing.disconnect`).
+        default_permissions = ("view", "delete")
+        indexes = (
+            # The admin's order: who cannot keep up comes first.
+            models.Index(fields=["-behind", "-overflows", "-since", "-id"], name="realtime_connection_slow"),
+        )
 
     def __str__(self) -> str:
         return f"{self.transport} of user {self.user_id} since {self.since:%Y-%m-%d %H:%M}"

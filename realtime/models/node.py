@@ -25,6 +25,21 @@ class Node(models.Model):
         return f"process {self.pid} on {self.host}"
 
 
+class Live(Node):
+    """The live dashboard, as the admin knows it: a name for its address, its link and its place in the index.
+
+    Who may see it is who may see all tasks.
+    """
+
+    class Meta:
+        """No table and no permissions of its own."""
+
+        proxy = True
+        default_permissions = ()
+        verbose_name = "live dashboard"
+        verbose_name_plural = "live dashboard"
+
+
 class Reach(models.Model):
     """How many connections of one node a broadcast was handed to."""
 
