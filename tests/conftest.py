@@ -21,9 +21,10 @@ pytest_plugins = ["tests.flows", "tests.pages"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give a test that takes ``engine`` that database, with real commits; the other is not touched."""
+    """Give a test that takes ``engine`` that database, with real commits; the other only if it says so."""
     for item in items:
-        if "engine" in getattr(item, "fixturenames", ()):
+        marked = item.get_closest_marker("django_db") is not None
+        if "engine" in getattr(item, "fixturenames", ()) and not marked:
             engine = item.callspec.params["engine"] if hasattr(item, "callspec") else "sqlite"
             used = {"sqlite": "default", "postgres": "postgres"}[engine]
             item.add_marker(pytest.mark.django_db(transaction=True, databases=[used]))

@@ -16,6 +16,7 @@ from realtime import leases, notify
 from realtime.exceptions import IllegalTransition
 from realtime.models import Task
 from tests.kit.waiting import eventually
+from tests.leasing import end_renewals
 
 pytestmark = pytest.mark.requirement("T5")
 
@@ -44,6 +45,7 @@ SIGNALS = {True: ["finished", "failed"], False: ["finished"]}
 
 def expire(task: Task) -> None:
     """Let the task's worker be dead for long, and somebody notice."""
+    end_renewals()
     rows = Task.objects.filter(pk=task.pk)
     rows.update(lease_expires_at=timezone.now() - timedelta(hours=1))
     with override_settings(REALTIME={"LEASE_SECONDS": 1}):

@@ -159,6 +159,7 @@ def test_a_rolled_back_right_is_no_event(engine: str, make_user: Callable[..., A
     assert news(deactivate_in_vain) == []
 
 
+@pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
 def test_users_of_another_database_are_told_of_too(engine: str) -> None:
     """Where users and log live apart, the event goes to the log's database all the same."""
     elsewhere = {"default": "postgres", "postgres": "default"}[engine]
