@@ -7,6 +7,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.utils.module_loading import import_string
 
 from realtime.addresses import is_proxy
 from realtime.auth.origins import is_origin
@@ -124,8 +125,12 @@ def _check_redis_hosts(hosts: list[Any]) -> list[CheckMessage]:
 
 @register("realtime")
 def check_server(**kwargs: Any) -> list[CheckMessage]:
-    """W008: GZip. E009: ``CONN_MAX_AGE``. E010: no ASGI application."""
+    """W008: GZip. E009: ``CONN_MAX_AGE``. E010: no ASGI application. E014: times without a zone."""
     problems: list[CheckMessage] = []
+    if not settings.USE_TZ:
+        problems.append(
+            Error("USE_TZ must be True: every time on the wire says its zone.", id="realtime.E014")
+        )
     if "django.middleware.gzip.GZipMiddleware" in settings.MIDDLEWARE:
         problems.append(
             Warning(
@@ -152,3 +157,33 @@ def check_server(**kwargs: Any) -> list[CheckMessage]:
             )
         )
     return problems
+
+
+@register("realtime")
+def check_middleware(**kwargs: Any) -> list[CheckMessage]:
+    """W012: a middleware that cannot run async; Django would run it, and what it wraps, in threads."""
+    return [
+        Warning(
+            f"{path} cannot run async: each event stream would hold a thread for its whole life.",
+            hint="Use its async twin, or mark it with django.utils.decorators.sync_and_async_middleware.",
+            id="realtime.W012",
+        )
+        for path in settings.MIDDLEWARE
+        if not getattr(import_string(path), "async_capable", False)
+    ]
+
+
+@register("realtime")
+def check_sqlite(**kwargs: Any) -> list[CheckMessage]:
+    """W013: SQLite refuses writers at once that could have waited."""
+    return [
+        Warning(
+            f"DATABASES[{alias!r}] is SQLite without transaction_mode IMMEDIATE: of two that write at the "
+            "same time one fails with “database is locked”.",
+            hint="Give it OPTIONS with transaction_mode, timeout and WAL as in docs/integrate.md.",
+            id="realtime.W013",
+        )
+        for alias, database in settings.DATABASES.items()
+        if database.get("ENGINE") == "django.db.backends.sqlite3"
+        and database.get("OPTIONS", {}).get("transaction_mode", "").upper() not in ("IMMEDIATE", "EXCLUSIVE")
+    ]

@@ -44,6 +44,33 @@ def kept_connections(settings: Any, patch: pytest.MonkeyPatch) -> None:
     patch.setitem(settings.DATABASES["default"], "CONN_MAX_AGE", 60)
 
 
+def deferred(settings: Any, patch: pytest.MonkeyPatch) -> None:
+    """Let SQLite begin transactions as it does by itself."""
+    default = settings.DATABASES["default"]
+    patch.setitem(default, "OPTIONS", {**default["OPTIONS"], "transaction_mode": "DEFERRED"})
+
+
+def untouched(settings: Any, patch: pytest.MonkeyPatch) -> None:
+    """Leave SQLite's options as `startproject` does."""
+    patch.delitem(settings.DATABASES["default"], "OPTIONS")
+
+
+class OldMiddleware:
+    """A middleware of the time before async."""
+
+    def __init__(self, get_response: Callable[[Any], Any]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: Any) -> Any:
+        """Answer the request."""
+        return self.get_response(request)
+
+
+def old_middleware(settings: Any, patch: pytest.MonkeyPatch) -> None:
+    """Add a middleware that cannot run async."""
+    settings.MIDDLEWARE = [*settings.MIDDLEWARE, f"{__name__}.OldMiddleware"]
+
+
 def gzip(settings: Any, patch: pytest.MonkeyPatch) -> None:
     """Compress answers."""
     settings.MIDDLEWARE = [GZIP, *settings.MIDDLEWARE]
@@ -76,6 +103,10 @@ WRONG: list[tuple[str, Change, str]] = [
     ("realtime.W008", gzip, "BREACH"),
     ("realtime.E009", kept_connections, "CONN_MAX_AGE"),
     ("realtime.E010", setting("ASGI_APPLICATION", None), "ASGI_APPLICATION"),
+    ("realtime.W012", old_middleware, "OldMiddleware cannot run async"),
+    ("realtime.W013", deferred, "transaction_mode IMMEDIATE"),
+    ("realtime.W013", untouched, "database is locked"),
+    ("realtime.E014", setting("USE_TZ", False), "USE_TZ"),
     *[("realtime.E011", setting("REALTIME", {"TRUSTED_PROXIES": [each]}), repr(each)) for each in NO_PROXIES],
     *[("realtime.E011", setting("REALTIME", {"ALLOWED_ORIGINS": [each]}), repr(each)) for each in NO_ORIGINS],
 ]

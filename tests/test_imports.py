@@ -103,6 +103,7 @@ LAYERS: dict[str, list[str]] = {
         "middleware",
         "consumers",
         "routing",
+        "asgi",
         "api.authentication",
         "api.errors",
         "api.parsers",

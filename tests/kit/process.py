@@ -20,13 +20,14 @@ class Child:
         log: Path,
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
+        cwd: Path = ROOT,
     ) -> None:
-        """Start `command` in the root of the repository; its output is appended to `log`."""
+        """Start `command` in the root of the repository, or in `cwd`; its output is appended to `log`."""
         self._log = log
         with log.open("ab") as output:
             self.process = subprocess.Popen(
                 list(command),
-                cwd=ROOT,
+                cwd=cwd,
                 env=None if env is None else dict(env),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
