@@ -16,8 +16,10 @@ from realtime import database, rights
 from realtime.hub import Hub
 from realtime.limits import registry
 from tests import router
+from tests.kit import emptying
 
 pytest_plugins = ["tests.flows", "tests.pages"]
+emptying.install()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
