@@ -3,7 +3,7 @@
 from django.urls import path, re_path
 
 from realtime.api import broadcasts, tokens
-from realtime.api.description import Description
+from realtime.api.description import Description, streams
 from realtime.api.events import Events, TaskEvents
 from realtime.api.lines import TaskLines
 from realtime.api.tasks import CancelTask, OneTask, RetryTask, Tasks
@@ -33,5 +33,6 @@ urlpatterns = [
     path("api/tasks/<str:task_id>/events/", TaskEvents.as_view(), name="task_events"),
     path("api/tasks/<str:task_id>/log/", TaskLines.as_view(), name="task_log"),
     path("api/events/", Events.as_view(), name="api_events"),
+    path("asyncapi.json", streams, name="asyncapi"),
     path("api/schema/", Description.as_view(), name="schema"),
 ]

@@ -30,6 +30,7 @@ LAYERS: dict[str, list[str]] = {
         "protocol.server",
         "protocol.delivery",
     ],
+        "protocol.asyncapi",
     # Settings, the bounded threads, and who somebody is.
     "ground": ["conf", "database", "permissions", "addresses", "limits"],
     # A change of a task becomes an event of the log, and the doorbell rings.

@@ -1,4 +1,4 @@
-"""``GET /api/schema/``: the HTTP API in OpenAPI, for whoever asks."""
+"""``GET /api/schema/``, the HTTP API in OpenAPI, and ``/asyncapi.json``, the streams in AsyncAPI; for all."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import threading
 from functools import cache
 from typing import Any
 
+from django.http import HttpRequest, JsonResponse
+from django.urls import get_script_prefix, reverse
+from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import (
     OpenApiJsonRenderer,
@@ -21,6 +24,7 @@ from rest_framework.response import Response
 
 from realtime.api.base import RealtimeView
 from realtime.api.schema import describe
+from realtime.protocol import asyncapi
 
 #: What the project sets for its own API does not count here.
 SETTINGS = {
@@ -64,3 +68,13 @@ def _document() -> dict[str, Any]:
     with patched_settings(SETTINGS):
         found: dict[str, Any] = SchemaGenerator(urlconf="realtime.urls").get_schema(request=None, public=True)
     return found
+
+
+@require_safe
+def streams(request: HttpRequest) -> JsonResponse:
+    """Answer with the AsyncAPI document of this site, as it was reached."""
+    return JsonResponse(
+        asyncapi.document(
+            request.get_host(), request.is_secure(), f"{get_script_prefix()}ws", reverse("realtime:events")
+        )
+    )
