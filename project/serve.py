@@ -105,6 +105,16 @@ class Supervisor(Multiprocess):
         """Whether it ended since a process could not start."""
         return any(process.exitcode == STARTUP_FAILURE for process in self.processes)
 
+    def keep_subprocess_alive(self) -> None:
+        """Replace what has died or hangs.
+
+        While this process holds the far end of a pipe too, it waits all of ``START_SECONDS`` for the answer
+        of a process that was killed meanwhile.
+        """
+        for process in self.processes:
+            process.child_conn.close()
+        super().keep_subprocess_alive()
+
     def join_all(self) -> None:
         """Wait until all have ended; kill what hangs."""
         deadline = time.monotonic() + conf.DRAIN_SECONDS + GRACE + LATE
