@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -14,12 +15,12 @@ from typing import Any
 import httpx
 import pytest
 
+from realtime.testing.view import View
 from tests.kit.remote import Remote
 from tests.kit.servers import Server
 from tests.kit.site import Site
 from tests.kit.sockets import SocketClient
 from tests.kit.streams import StreamClient
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 from tests.profiles import PINGS, PROFILES
 
@@ -27,6 +28,9 @@ Client = SocketClient | StreamClient
 Frame = dict[str, Any]
 
 KINDS = ("daphne", "uvicorn")
+#: Seconds after which a server that no test has asked for is ended: its hub would go on looking at the log,
+#: and the next start costs less.
+IDLE = 45.0
 
 
 @dataclass(frozen=True)
@@ -188,9 +192,12 @@ class Sites:
     def __init__(self) -> None:
         self._sites: dict[str, Site] = {}
         self._live: dict[tuple[str, str], Live] = {}
+        self._asked_for: dict[tuple[str, str], float] = {}
 
     def live(self, profile: str, kind: str) -> Live:
         """The server of that kind on the site of that profile, started when it is not running."""
+        self._end_idle()
+        self._asked_for[profile, kind] = time.monotonic()
         if (profile, kind) not in self._live:
             if profile not in self._sites:
                 self._sites[profile] = Site(**PROFILES[profile])
@@ -198,6 +205,13 @@ class Sites:
             server = site.start(kind, arguments=PINGS[kind] if profile == "quick" else ())
             self._live[profile, kind] = Live(site, server)
         return self._live[profile, kind]
+
+    def _end_idle(self) -> None:
+        """End the servers that nobody uses, in order, so that no row of theirs stays; the sites stay."""
+        for key, moment in list(self._asked_for.items()):
+            if time.monotonic() - moment > IDLE:
+                del self._asked_for[key]
+                self._live.pop(key).server.stop()
 
     def close(self) -> None:
         """End everything; AssertionError when a log of a site holds a credential."""
