@@ -88,6 +88,7 @@ export class Tabs {
     clearTimeout(this.#silence);
     this.#resign();
     this.#channel.close();
+    this.#channel = null; // what still runs speaks to nobody: a closed channel throws
     this.#release();
     this.#running = null;
     this.#joined = false;
