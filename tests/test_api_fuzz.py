@@ -26,7 +26,7 @@ CHECKS = (
     "ignored_auth",
 )
 #: Seconds for one run.
-DEADLINE = 90
+DEADLINE = 200
 
 
 @pytest.fixture(scope="module")
