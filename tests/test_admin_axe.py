@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from tests.kit.site import Site
 from tests.pages import Visit
 
 TASKS, LIVE = "/admin/realtime/task/", "/admin/realtime/live/"
+BROADCASTS = "/admin/realtime/broadcast/"
 EVERYTHING: dict[str, Any] = {"preload": False, "resultTypes": ["violations"]}
 #: All that the theme can change.
 CONTRAST = {**EVERYTHING, "runOnly": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]}}
@@ -27,24 +29,87 @@ str(task.pk)
 """
 
 
-def test_axe_finds_nothing_serious(page_site: Site, visit: Callable[..., Visit]) -> None:
-    """On no page and in no theme: names, roles, contrast, order, keyboard."""
+SEND = """
+from realtime import broadcasts
+ann = User.objects.get(username='reader')
+for level in ('success', 'warning', 'critical'):
+    sent = broadcasts.send('Soon.', level=level, audience='staff', sender=ann)
+    if level != 'critical': broadcasts.retract(sent, by=ann)
+str(sent.pk)
+"""
+
+
+def serious(page: Page, name: str) -> dict[str, list[Any]]:
+    """What axe finds on a page in both themes that keeps somebody out."""
+    found = {}
+    for scheme, rules in (("light", EVERYTHING), ("dark", CONTRAST)):
+        page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
+        page.wait_for_timeout(300)  # the admin's links change their colour slowly
+        for one in Axe().run(page, options=rules).response["violations"]:
+            if one["impact"] in ("serious", "critical"):
+                found[f"{one['id']} {name} {scheme}"] = [node["target"] for node in one["nodes"]]
+    page.emulate_media(color_scheme="light")
+    return found
+
+
+@pytest.fixture(scope="module")
+def reader(page_site: Site) -> str:
+    """Somebody who may do everything."""
     page_site.create_user("reader", superuser=True)
-    task = page_site.remote().run(MAKE)
-    page = visit(user="reader", path=TASKS)
+    return "reader"
+
+
+@pytest.fixture
+def read(reader: str, visit: Callable[..., Visit]) -> Callable[[str], Page]:
+    """Open pages as the reader; nothing moves on them unasked."""
+    page = visit(user=reader, path=TASKS)
     page.forgiven = "favicon|404|inline style|preload assets"  # axe's own
-    page.page.emulate_media(reduced_motion="reduce")
+    page.page.emulate_media(reduced_motion="reduce", color_scheme="light")
+    start = page.page.url.split("/admin/")[0]
+
+    def go(path: str) -> Page:
+        page.page.goto(f"{start}{path}")
+        return page.page
+
+    return go
+
+
+def test_axe_finds_nothing_serious(page_site: Site, read: Callable[[str], Page]) -> None:
+    """On no page and in no theme: names, roles, contrast, order, keyboard."""
+    task = page_site.remote().run(MAKE)
     found = {}
     for path in (TASKS, f"{TASKS}{task}/change/", LIVE):
-        page.page.emulate_media(color_scheme="light")
-        page.page.goto(f"{page.page.url.split('/admin/')[0]}{path}")
-        expect(page.page.locator(".rt-state")).to_have_attribute("data-state", "live", timeout=15_000)
-        for scheme, rules in (("light", EVERYTHING), ("dark", CONTRAST)):
-            page.page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
-            page.page.wait_for_timeout(300)  # the admin's links change their colour slowly
-            for one in Axe().run(page.page, options=rules).response["violations"]:
-                if one["impact"] in ("serious", "critical"):
-                    found[f"{one['id']} {path} {scheme}"] = [node["target"] for node in one["nodes"]]
+        page = read(path)
+        expect(page.locator(".rt-state")).to_have_attribute("data-state", "live", timeout=15_000)
+        found |= serious(page, path)
     assert found == {}
-    bars = page.page.get_by_role("progressbar")
+    bars = page.get_by_role("progressbar")
     expect(bars.first).to_have_attribute("aria-label", "Progress of A running task")
+
+
+@pytest.mark.requirement("C7")
+def test_axe_finds_nothing_serious_on_the_way_of_a_broadcast(
+    page_site: Site, read: Callable[[str], Page]
+) -> None:
+    """The form, its errors and its search, the page that asks once more, what became of it, the history."""
+    sent = page_site.remote().run(SEND)
+    page = read(f"{BROADCASTS}add/")
+    page.get_by_label("Single users").check()
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_text("This field is required.")).to_be_visible()
+    page.get_by_label("Find users").fill("rea")
+    expect(page.get_by_role("button", name="Add reader")).to_be_visible()
+    found = serious(page, "form")
+    page.get_by_label("Message").fill("Soon.")
+    page.get_by_label("Everyone").check()
+    page.get_by_label("Level").select_option("critical")
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_role("button", name="Send to everyone")).to_be_visible()
+    found |= serious(page, "confirmation")
+    page = read(f"{BROADCASTS}{sent}/change/")
+    expect(page.locator(".rt-state")).to_have_attribute("data-state", "live", timeout=15_000)
+    found |= serious(page, "one broadcast")
+    page.get_by_role("button", name="Retract…").click()
+    found |= serious(page, "retraction")
+    found |= serious(read(BROADCASTS), "history")
+    assert found == {}

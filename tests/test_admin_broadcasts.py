@@ -34,6 +34,9 @@ FORM = {
 }
 
 
+CONFIRMED = {"_confirmed": "yes"}
+
+
 @pytest.fixture
 def staff(make_user: Users) -> Any:
     """A member of staff who may broadcast."""
@@ -72,14 +75,14 @@ def test_only_who_may_broadcast_sees_the_form(engine: str, make_user: Users) -> 
 def test_the_form_sends(engine: str, client: Client, staff: Any) -> None:
     """To everyone, now, with an hour's window unless it says otherwise; the history shows it."""
     assert client.get(ADD).status_code == 200
-    answer = client.post(ADD, FORM | {"title": "Power", "level": "critical"}, follow=True)
+    answer = client.post(ADD, FORM | {"title": "Power", "level": "critical"} | CONFIRMED, follow=True)
     (sent,) = told()
     assert (sent["sender"], sent["audience"]) == ("ann", {"kind": "everyone"})
     assert (sent["message"]["title"], sent["message"]["level"]) == ("Power", "critical")
     row = Broadcast.objects.get()
     assert (row.sender, row.ends_at - row.starts_at) == (staff, timedelta(hours=1))
     assert "Power" in answer.text
-    assert "sent" in client.get(LIST).text
+    assert "Sent" in client.get(LIST).text
 
 
 @pytest.mark.requirement("C5")
@@ -129,7 +132,10 @@ def test_what_is_wrong_is_said_at_its_field(
 def test_markup_is_taken_out_and_what_is_left_is_escaped(engine: str, client: Client) -> None:
     """Neither the event nor a page of the admin holds a tag that somebody typed."""
     client.post(
-        ADD, FORM | {"title": "<script>alert(1)</script>", "message": "<img src=x onerror=alert(2)> a<b"}
+        ADD,
+        FORM
+        | {"title": "<script>alert(1)</script>", "message": "<img src=x onerror=alert(2)> a<b"}
+        | CONFIRMED,
     )
     (sent,) = told()
     assert (sent["message"]["title"], sent["message"]["message"]) == ("alert(1)", "a< b")
@@ -140,11 +146,15 @@ def test_markup_is_taken_out_and_what_is_left_is_escaped(engine: str, client: Cl
 
 @pytest.mark.requirement("C6")
 def test_the_action_takes_notices_back(engine: str, client: Client) -> None:
-    """Those that were taken back before are counted apart."""
+    """After it has asked, and those that were taken back before are counted apart."""
     one, two = broadcasts.send("one"), broadcasts.send("two")
     broadcasts.retract(two)
     chosen = {"action": "retract_selected", "_selected_action": [str(one.pk), str(two.pk)]}
-    answer = client.post(LIST, chosen, follow=True)
+    asked = client.post(LIST, chosen)
+    assert "Retracted: 1 broadcast" in asked.text
+    assert "Skipped: 1 broadcast" in asked.text
+    assert not Broadcast.objects.filter(pk=one.pk, retracted_by="ann").exists()
+    answer = client.post(LIST, chosen | {"post": "yes"}, follow=True)
     assert "1 retracted." in answer.text
     assert "1 skipped" in answer.text
     assert Broadcast.objects.get(pk=one.pk).retracted_by == "ann"
@@ -155,7 +165,7 @@ def test_what_was_said_can_be_neither_changed_nor_deleted(engine: str, client: C
     """It is the record of who said what to whom, and when; also for a superuser."""
     sent = broadcasts.send("soon", audience="staff", starts_at=timezone.now() + timedelta(hours=1))
     page = f"{LIST}{sent.pk}/"
-    assert "scheduled" in client.get(f"{page}change/").text
+    assert "Scheduled" in client.get(f"{page}change/").text
     assert client.post(f"{page}change/", FORM).status_code == 403
     assert client.post(f"{page}delete/", {"post": "yes"}).status_code == 403
     assert Broadcast.objects.get().message == "soon"

@@ -1,136 +1,51 @@
-"""Broadcasts in the admin: the form with which staff send one, the history, and taking one back."""
+"""Broadcasts in the admin: the history, what became of each, and taking one back."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Group
+from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils import timezone
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
+from django.template.response import TemplateResponse
+from django.urls import path, reverse
 
 from realtime import broadcasts
-from realtime.admin.listing import BoundedAdmin
-from realtime.events import AUDIENCES, EVERYONE, GROUP, USERS
-from realtime.exceptions import InvalidValue
+from realtime.admin import broadcast_history as history
+from realtime.admin import display
+from realtime.admin.broadcast_sending import SendingAdmin
 from realtime.models import Broadcast
-from realtime.models.notices import USER_LIMIT, clean_audience, plain_text
 from realtime.permissions import may_broadcast
 
-if TYPE_CHECKING:
-    # Generic for the type checker only.
-    ModelForm = forms.ModelForm[Broadcast]
-else:
-    ModelForm = forms.ModelForm
-
-
-class BroadcastForm(ModelForm):
-    """What is sent, to whom, and when; empty times mean now, and an hour later."""
-
-    audience_kind = forms.ChoiceField(
-        label="To", choices=[(kind, kind.capitalize()) for kind in AUDIENCES], initial=EVERYONE
-    )
-    group = forms.ModelChoiceField(Group.objects.order_by("name"), required=False)
-    users = forms.CharField(
-        required=False,
-        widget=forms.Textarea(attrs={"rows": 2}),
-        help_text=f"Usernames, with spaces or commas between them, at most {USER_LIMIT}.",
-    )
-
-    class Meta:
-        """The columns that are asked for."""
-
-        model = Broadcast
-        fields = ("type", "level", "title", "message", "dismissible", "starts_at", "ends_at")
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        for name in ("starts_at", "ends_at"):
-            if name in self.fields:
-                self.fields[name].required = False
-                self.fields[name].initial = None
-
-    def clean(self) -> dict[str, Any]:
-        """Check the texts and the audience as every other door does; errors stand at their fields."""
-        values: dict[str, Any] = super().clean() or self.cleaned_data
-        for name, longest in (("title", 200), ("message", 4000)):
-            if name in values:
-                self._take(
-                    name, lambda n=name, m=longest: plain_text(n, values[n], m, required=n == "message")
-                )
-        kind = values.get("audience_kind")
-        audience: dict[str, Any] = {"kind": kind}
-        if kind == GROUP:
-            audience["group"] = getattr(values.get("group"), "pk", None)
-        elif kind == USERS:
-            audience["users"] = self._user_ids(values.get("users", ""))
-        if kind and not self.errors:
-            where = {GROUP: "group", USERS: "users"}.get(kind, "audience_kind")
-            self._take("audience", lambda: clean_audience(audience) and audience, where)
-        if "starts_at" in values and "ends_at" in values:
-            try:
-                broadcasts.window(values["starts_at"], values["ends_at"])
-            except InvalidValue as error:
-                self.add_error(error.field, error.message)
-        return values
-
-    def _take(self, name: str, clean: Any, where: str | None = None) -> None:
-        try:
-            self.cleaned_data[name] = clean()
-        except InvalidValue as error:
-            self.add_error(where or name, error.message)
-
-    def _user_ids(self, text: str) -> list[Any]:
-        names = set(text.replace(",", " ").split())
-        model = get_user_model()
-        found = dict(
-            model._default_manager.filter(**{f"{model.USERNAME_FIELD}__in": names}).values_list(
-                model.USERNAME_FIELD, "pk"
-            )
-        )
-        if missing := sorted(names - found.keys()):
-            self.add_error("users", f"Nobody is called {', '.join(missing[:5])}.")
-        return sorted(found.values())
+#: Milliseconds between two readings of a broadcast's page: while its count moves, and after that.
+MOVING_MS, SETTLED_MS = 1_000, 5_000
 
 
 @admin.register(Broadcast)
-class BroadcastAdmin(BoundedAdmin):
-    """Adding one sends it; what was sent can be taken back, not changed and not deleted: it is the audit."""
+class BroadcastAdmin(SendingAdmin):
+    """What was sent can be taken back, not changed and not deleted: it is the audit."""
 
-    form = BroadcastForm
     ordering = ("-created_at", "-id")
     sortable_by = ("created_at",)
-    list_display = (
-        "__str__",
-        "level",
-        "audience_text",
-        "sender_name",
-        "created_at",
-        "state",
-        "recipient_count",
-    )
+    list_display = ("text", "level_shown", "to", "sent_by", "created_at", "state_shown", "reached")
     list_defer = ("data",)
-    list_filter = ("created_at",)
-    list_lookups = frozenset({"created_at__gte", "created_at__lt"})
+    list_filter = (history.StateFilter, "created_at")
+    list_lookups = frozenset({"created_at__gte", "created_at__lt", "state"})
     actions = ("retract_selected",)
-    fieldsets = (
-        (None, {"fields": ("type", "level", "title", "message", "dismissible")}),
-        ("Audience", {"fields": ("audience_kind", "group", "users")}),
-        ("Window", {"fields": ("starts_at", "ends_at")}),
-    )
+    change_form_template = "admin/realtime/broadcast/change_form.html"
     sent_fieldsets = (
-        (None, {"fields": ("type", "level", "title", "message", "data", "dismissible", "audience_text")}),
-        ("Window", {"fields": ("state", "starts_at", "ends_at", "published_at")}),
-        ("Audit", {"fields": ("sender_name", "created_at", "recipient_count", "complete")}),
+        (None, {"fields": ("type", "title", "message", "data", "dismissible")}),
+        ("Audit", {"fields": ("sent_by", "created_at", "to", "names", "id")}),
+        ("Window", {"fields": ("starts_at", "ends_at", "published_at")}),
         ("Retraction", {"fields": ("retracted_at", "retracted_by")}),
     )
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Let those send who may broadcast."""
-        return may_broadcast(request.user)
+    class Media:
+        """Icons and words of levels and states."""
+
+        css = {"all": ("realtime/admin/broadcast.css",)}
 
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let those see the history who may send, or only look."""
@@ -148,47 +63,118 @@ class BroadcastAdmin(BoundedAdmin):
         """Return the form's, or those of a broadcast that was sent."""
         return self.fieldsets if obj is None else self.sent_fieldsets
 
-    def save_model(self, request: HttpRequest, obj: Any, form: Any, change: bool) -> None:
-        """Send it; the row that the form made is taken over from what was sent."""
-        values = form.cleaned_data
-        sent = broadcasts.send(
-            values["message"],
-            title=values["title"],
-            type=values["type"],
-            level=values["level"],
-            audience=values["audience"],
-            dismissible=values["dismissible"],
-            starts_at=values["starts_at"],
-            ends_at=values["ends_at"],
-            sender=request.user,
-        )
-        obj.__dict__.update(sent.__dict__)
+    def get_ordering(self, request: HttpRequest) -> Any:
+        """Return the order of the index that the state in use has, or that of the whole list."""
+        return history.ORDERS.get(request.GET.get("state", ""), self.ordering)
+
+    # -- what is shown ------------------------------------------------------------------------
+
+    @admin.display(description="broadcast")
+    def text(self, broadcast: Broadcast) -> str:
+        """Return its title, or how it begins."""
+        return str(broadcast)
+
+    @admin.display(description="level")
+    def level_shown(self, broadcast: Broadcast) -> str:
+        """Return the level as an icon and a word."""
+        return history.level_badge(broadcast.level)
 
     @admin.display(description="to")
-    def audience_text(self, broadcast: Broadcast) -> str:
+    def to(self, broadcast: Broadcast) -> str:
         """Return in words to whom it goes."""
-        audience = broadcast.audience
-        match audience.get("kind"):
-            case "group":
-                return f"group {audience['name']}"
-            case "users":
-                return f"{len(audience['users'])} users"
-        return str(audience.get("kind"))
+        return history.to_whom(broadcast.audience)
+
+    @admin.display(description="users")
+    def names(self, broadcast: Broadcast) -> str:
+        """Return whom it names."""
+        return history.names(broadcast.audience) or "–"
+
+    @admin.display(description="from")
+    def sent_by(self, broadcast: Broadcast) -> str:
+        """Return who has sent it; code of the site has no name."""
+        return broadcast.sender_name or "–"
 
     @admin.display(description="state")
-    def state(self, broadcast: Broadcast) -> str:
-        """Return where it stands in its life."""
-        if broadcast.retracted_at is not None:
-            return "retracted"
-        if broadcast.ends_at <= timezone.now():
-            return "over" if broadcast.published_at else "never sent"
-        return "sent" if broadcast.published_at else "scheduled"
+    def state_shown(self, broadcast: Broadcast) -> str:
+        """Return where it stands in its life, and who took it back."""
+        return history.state_badge(broadcast)
+
+    @admin.display(description="reached")
+    def reached(self, broadcast: Broadcast) -> str:
+        """Return how many connections it reached, as far as is known."""
+        return history.reached(broadcast)
+
+    # -- pages --------------------------------------------------------------------------------
+
+    def get_urls(self) -> list[Any]:
+        """Add what the page of a broadcast reads again while its count moves."""
+        view = self.admin_site.admin_view(self.progress_view)
+        return [
+            path("<uuid:broadcast_id>/progress/", view, name="realtime_broadcast_progress"),
+            *super().get_urls(),
+        ]
+
+    def progress_view(self, request: HttpRequest, broadcast_id: Any) -> HttpResponse:
+        """Answer what has become of it, as of now."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        broadcast = broadcasts.find(str(broadcast_id))
+        if broadcast is None:
+            raise Http404
+        context = self._progress(request, broadcast)
+        return TemplateResponse(request, "admin/realtime/broadcast/progress.html", context)
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Add what has become of a broadcast that was sent."""
+        if obj := kwargs.get("obj"):
+            url = reverse("admin:realtime_broadcast_progress", args=[obj.pk])
+            context |= {
+                **self._progress(request, obj),
+                "live": True,
+                "icons": display.ICONS,
+                "progress_url": url,
+            }
+        return super().render_change_form(request, context, *args, **kwargs)
+
+    def _progress(self, request: HttpRequest, broadcast: Broadcast) -> dict[str, Any]:
+        found = history.progress(broadcast)
+        there = found["state"] in history.STANDING
+        poll = SETTLED_MS if found["settled"] else MOVING_MS
+        return found | {"poll_ms": poll, "may_retract": there and self.has_add_permission(request)}
+
+    # -- taking back --------------------------------------------------------------------------
 
     @admin.action(description="Retract selected broadcasts", permissions=["add"])
-    def retract_selected(self, request: HttpRequest, queryset: QuerySet[Broadcast]) -> None:
-        """Take them back, live."""
-        done = [broadcasts.retract(broadcast, by=request.user) for broadcast in queryset]
-        if taken := sum(done):
-            self.message_user(request, f"{taken} retracted.", messages.SUCCESS)
-        if skipped := len(done) - sum(done):
-            self.message_user(request, f"{skipped} skipped: retracted before.", messages.WARNING)
+    def retract_selected(self, request: HttpRequest, queryset: QuerySet[Broadcast]) -> HttpResponse | None:
+        """Ask first; then take them back, live, and say what came of it."""
+        back = request.POST.get("back", "")
+        if not request.POST.get("post"):
+            context = {
+                **self.admin_site.each_context(request),
+                **history.forecast(queryset),
+                "title": "Retract broadcasts",
+                "opts": self.opts,
+                "back": back,
+                "media": self.media,
+            }
+            return TemplateResponse(request, "admin/realtime/broadcast/retract.html", context)
+        came: Counter[bool] = Counter()
+        for broadcast in queryset:
+            there = history.state(broadcast) in history.STANDING
+            came[done := there and broadcasts.retract(broadcast, by=request.user)] += 1
+            if done:
+                self.log_change(request, broadcast, "Retracted.")
+        if came[True]:
+            self.message_user(request, f"{came[True]:,} retracted.", messages.SUCCESS)
+        if came[False]:
+            self.message_user(
+                request, f"{came[False]:,} skipped: retracted before, or over.", messages.WARNING
+            )
+        if not came:
+            self.message_user(request, "Nothing was done: it is not there any more.", messages.WARNING)
+        found = broadcasts.find(back) if back else None
+        if found is None:
+            return None
+        return HttpResponseRedirect(reverse("admin:realtime_broadcast_change", args=[found.pk]))

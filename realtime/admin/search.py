@@ -48,18 +48,22 @@ def _matching(tasks: QuerySet[Any], term: str) -> list[QuerySet[Any]]:
         users = get_user_model()
         owners = users._default_manager.filter(**{users.USERNAME_FIELD: term}).values_list("pk", flat=True)
         owned = [along(tasks, "owner_id", owner, "-created_at") for owner in owners]
-        named = tasks.filter(_begins(term, tasks.db)).order_by(_CodePoints(F("name")), "-created_at")
-        return [*owned, named]
+        return [*owned, starting(tasks, "name", term, "-created_at")]
     return [tasks.filter(pk=task_id), tasks.filter(retry_of=task_id).order_by()]
 
 
-def _begins(term: str, using: str) -> Q:
-    """Return the condition that a name begins with ``term``, in the form that can use the index."""
+def starting(rows: QuerySet[Any], column: str, term: str, *then: str) -> QuerySet[Any]:
+    """Return the rows whose ``column`` begins with ``term``, along an index for prefixes."""
+    return rows.filter(_begins(column, term, rows.db)).order_by(_CodePoints(F(column)), *then)
+
+
+def _begins(column: str, term: str, using: str) -> Q:
+    """Return the condition that a column begins with ``term``, in the form that can use the index."""
     if connections[using].vendor != "sqlite":
-        return Q(name__startswith=term)
+        return Q((f"{column}__startswith", term))
     # SQLite's LIKE ignores case and therefore the index, which is in the order of code points.
     last = ord(term[-1])
     if last == sys.maxunicode:
-        return Q(name__gte=term)
+        return Q((f"{column}__gte", term))
     after = "\ue000" if last + 1 == 0xD800 else chr(last + 1)
-    return Q(name__gte=term, name__lt=term[:-1] + after)
+    return Q((f"{column}__gte", term), (f"{column}__lt", term[:-1] + after))

@@ -36,7 +36,7 @@ export class Watch {
   /**
    * @param {(ids: Set<string>) => void} apply shows what has become of these tasks
    * @param {() => string} hold why nothing may move, or ""
-   * @param {{taskIds?: string[], frame?: (frame: object) => void, state?: (state: string) => void}} options
+   * @param {{topics?: string[], taskIds?: string[], frame?: (frame: object) => void, state?: (state: string) => void}} options
    */
   constructor(apply, { hold = () => "", ...options } = {}) {
     this.#apply = apply;
@@ -103,8 +103,9 @@ export class Watch {
     this.#close();
     const url = new URL("/ws", location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
-    const { taskIds = [], frame } = this.#options;
-    const client = new RealtimeClient({ url, topics: ["tasks"], taskIds: [...taskIds], user: this.#bar.dataset.user });
+    const { topics = ["tasks"], taskIds = [], frame } = this.#options;
+    const { user } = this.#bar.dataset;
+    const client = new RealtimeClient({ url, topics: [...topics], taskIds: [...taskIds], user });
     this.client = client;
     client.addEventListener("state", ({ detail }) => this.#turned(detail));
     client.addEventListener("snapshot", () => this.#note(client.tasks.keys()));
