@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: run serve worker test faults lint types check bench requirements
+.PHONY: run serve worker test faults lint types check bench images requirements
 .DEFAULT_GOAL := run
 
 run: $(READY)  ## the demonstration on this machine; PORT=8001 if 8000 is taken
@@ -37,6 +37,10 @@ check: $(READY)  ## Django's checks, and that no migration is missing
 
 bench: $(READY)  ## the measurements of docs/design.md
 	@$(BIN)/python -m bench $(ARGS)
+
+images: $(READY)  ## docs/images: each page of a running site with real data, in light and dark
+	@$(BIN)/python -m tests.kit.chromium
+	@$(BIN)/python -m tests.images $(ARGS)
 
 requirements: $(READY)  ## write docs/requirements.md: which test covers which row
 	@$(BIN)/python -m tests.kit.requirements

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
 
-from realtime import log
+from realtime import grants, log, registry
 from realtime.conf import conf
 from realtime.events import (
     BROADCAST,
@@ -23,8 +23,10 @@ from realtime.events import (
     Viewer,
     rfc3339,
 )
+from realtime.exceptions import INTERNAL, UNKNOWN_TOPIC, InvalidValue, Problem
 from realtime.models import Broadcast, Event, Task
 from realtime.models.public import owner_text, public_data
+from realtime.publishing import clean_content
 from realtime.topics import MINE, TASKS
 
 #: A topic's snapshot holds its active tasks and those finished within this time.
@@ -61,6 +63,17 @@ class States(NamedTuple):
     tasks: dict[str, State]
 
 
+class Own(NamedTuple):
+    """What a look at a project's own topics found, after the log had reached ``position``.
+
+    How things are, where a topic tells that, and the topics that were refused.
+    """
+
+    position: int
+    states: dict[str, dict[str, Any]]
+    refused: dict[str, Problem]
+
+
 @dataclass
 class Snapshot:
     """Rows for a client, newest first, read after the log had reached ``position``."""
@@ -70,12 +83,17 @@ class Snapshot:
     truncated: bool = False
     #: Notices still in their window, by id, the newest first; None when they were not asked for.
     notices: dict[str, LogEvent] | None = None
+    own: Own = field(default_factory=lambda: Own(0, {}, {}))
+    #: Events of the project's topics that these states may not hold.
+    since: list[LogEvent] = field(default_factory=list)
 
     def apply(self, events: Iterable[LogEvent], viewer: Viewer) -> None:
         """Bring the rows up to later events, which the client will not be sent any more."""
         for event in events:
             if event.kind in BROADCAST_KINDS:
                 self._apply_notice(event)
+            if event.topic in self.own.states and event.position > self.own.position:
+                self.since.append(event)
             if event.kind not in TASK_KINDS:
                 continue
             row = self.rows.get(event.task_id)
@@ -167,19 +185,58 @@ def load_topics(topics: Collection[str], viewer: Viewer, using: str | None = Non
     """Read the snapshot of topics: active tasks and recently finished ones, newest first."""
     using = using or log.database()
     snapshot = Snapshot(log.position(using))
-    tasks = Task.objects.using(using).filter(
+    for topic in (TASKS, MINE):
+        if topic in topics:
+            _take(snapshot, tasks_of(topic, viewer, using))
+    return snapshot
+
+
+def tasks_of(topic: str, viewer: Viewer, using: str | None = None) -> QuerySet[Task]:
+    """Return what a snapshot of ``mine`` or ``tasks`` is taken from, newest first; none for who may not."""
+    tasks = Task.objects.using(using or log.database()).filter(
         ~Q(status__in=FINAL) | Q(finished_at__gte=timezone.now() - RECENT)
     )
-    if TASKS in topics and viewer.view_all:
-        _take(snapshot, tasks)
-    if MINE in topics:
-        _take(snapshot, tasks.filter(owner__pk=viewer.user_id))
-    return snapshot
+    if topic == MINE:
+        tasks = tasks.filter(owner__pk=viewer.user_id)
+    elif topic != TASKS or not viewer.view_all:
+        tasks = tasks.none()
+    found: QuerySet[Task] = tasks.order_by("-created_at", "-id")
+    return found
+
+
+def load_own(topics: Collection[str], user_id: str, using: str | None = None) -> Own:
+    """Ask the project for its topics: whether the user may see them, and how things are."""
+    position = log.position(using)
+    seen = {topic for _, topic in grants.granted([(user_id, topic) for topic in topics])}
+    own = Own(position, {}, {topic: UNKNOWN_TOPIC for topic in topics if topic not in seen})
+    for topic in topics:
+        found = registry.find(topic)
+        if topic not in seen or found is None:
+            continue
+        state = grants.asked(topic, _state_of, *found)
+        if state is None:
+            own.refused[topic] = INTERNAL
+        elif state:
+            own.states[topic] = state[0]
+    return own
+
+
+def _state_of(topic: registry.Topic, key: str) -> list[dict[str, Any]]:
+    """Return a topic's snapshot as it is sent, or nothing. Raises ``TypeError`` when it cannot be sent."""
+    try:
+        state = topic.snapshot(key)
+    except grants.NO_SUCH_THING:
+        # Gone since it was asked whether the user may see it.
+        state = None
+    try:
+        return [] if state is None else [clean_content(state)]
+    except InvalidValue as error:
+        raise TypeError(f"A snapshot cannot be sent: {error}") from error
 
 
 def _take(snapshot: Snapshot, tasks: QuerySet[Task]) -> None:
     limit = conf.SNAPSHOT_LIMIT
-    found = list(tasks.order_by("-created_at", "-id")[: limit + 1])
+    found = list(tasks[: limit + 1])
     snapshot.truncated |= len(found) > limit
     for task in found[:limit]:
         snapshot.rows.setdefault(str(task.pk), public_data(task))

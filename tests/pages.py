@@ -24,7 +24,7 @@ PASSWORD = "a password of the tests"
 def page_site() -> Iterator[Site]:
     """A site with Redis and users to log in as; of some a test ends the session or the account."""
     with Site(redis=True, env={"DEBUG": "1"}) as site:
-        for name in ("demo", "other", "leaver", "gone"):
+        for name in ("demo", "other", "leaver", "gone", "asker", "plain"):
             site.create_user(name, password=PASSWORD)
         yield site
 
@@ -92,7 +92,7 @@ class Visit:
 
     def row(self, task_id: str) -> Locator:
         """The element of a task."""
-        return self.page.locator("li.task").filter(has=self.page.locator(f"#task-{task_id}"))
+        return self.page.locator(f'task-list task-progress[task-id="{task_id}"]')
 
     def expect_progress(self, task_id: str, percent: int, seconds: float = 1) -> None:
         """Wait until the task's bar stands there."""

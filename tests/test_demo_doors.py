@@ -118,6 +118,49 @@ def test_the_page_holds_no_token(browser: httpx.Client) -> None:
     assert browser.get("/demo/token/").status_code == 404
 
 
+def ask(browser: httpx.Client, path: str, as_script: bool = False, **fields: str) -> httpx.Response:
+    """Send a form of the page, or what its script sends."""
+    headers = {"Accept": "application/json"} if as_script else {"Accept": "text/html"}
+    token = csrf_of(browser.get("/"))
+    return browser.post(path, data=fields | {"csrfmiddlewaretoken": token}, headers=headers)
+
+
+def task_on(page: httpx.Response) -> str:
+    """The id of the newest task on the page."""
+    found = re.search(r'task-id="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+def test_the_forms_start_cancel_and_retry(browser: httpx.Client) -> None:
+    """Each leads back to the page, which shows what came of it; what cannot be is said in words."""
+    log_in(browser, "demo")
+    page = ask(browser, "/tasks/", job="archive")
+    assert page.url.path == "/"
+    task = task_on(page)
+    assert "A pending task cannot be retried." in ask(browser, f"/tasks/{task}/retry/").text
+    assert 'data-state="cancelled"' in ask(browser, f"/tasks/{task}/cancel/").text
+    assert task_on(ask(browser, f"/tasks/{task}/retry/")) != task
+    answer = ask(browser, "/tasks/", as_script=True, job="nonsense")
+    assert (answer.status_code, answer.json()) == (400, {"message": "There is no such job."})
+    assert ask(browser, "/tasks/", as_script=True, job="archive").status_code == 201
+
+
+@pytest.mark.requirement("T3")
+def test_the_forms_are_for_ones_own_tasks_only(browser: httpx.Client) -> None:
+    """Another's task looks like none, for staff too; and a link changes nothing."""
+    log_in(browser, "demo")
+    task = task_on(ask(browser, "/tasks/", job="archive"))
+    for deed in ("cancel", "retry"):
+        assert browser.get(f"/tasks/{task}/{deed}/").status_code == 405
+    with httpx.Client(base_url=browser.base_url, follow_redirects=True, timeout=30) as other:
+        log_in(other, "staff")
+        for deed in ("cancel", "retry"):
+            assert ask(other, f"/tasks/{task}/{deed}/").status_code == 404
+            assert other.post(f"/tasks/{task}/{deed}/").status_code == 403
+    assert 'data-state="waiting"' in browser.get("/").text
+
+
 def test_staff_get_into_the_admin(browser: httpx.Client) -> None:
     """Through the admin's own form, and with a link to it on the page."""
     admin = log_in(browser, "staff", at="/admin/")

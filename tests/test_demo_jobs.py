@@ -15,7 +15,7 @@ from project.demo.jobs import BadRow, Job, Step, Work
 from project.demo.models import LibraryFile
 
 
-def finish(work: Work) -> tuple[list[Step], dict[str, Any]]:
+def finish(work: Work) -> tuple[list[Step], Any]:
     """Do a job to its end; return its steps and its result."""
     steps = []
     while True:
@@ -71,6 +71,19 @@ def test_the_archive_opens_and_holds_the_files(tmp_path: Path) -> None:
     assert counts_to_its_total(steps)
 
 
+def test_lines_are_counted_by_package_without_a_known_end() -> None:
+    """No step knows how many there are; the result is the five largest, the largest first."""
+    steps, result = finish(jobs.count_lines())
+    paths = [path for path in walk_library() if path.suffix == ".py"]
+    assert {step.total for step in steps} == {None}
+    assert len(steps) == len(paths)
+    first = result[0]
+    ours = [path for path in paths if path.relative_to(library.ROOT).parts[0] == first["package"]]
+    assert first["files"] == len(ours)
+    assert first["lines"] == sum(path.read_bytes().count(b"\n") for path in ours)
+    assert [row["lines"] for row in result] == sorted((row["lines"] for row in result), reverse=True)
+
+
 def test_an_archive_that_is_called_off_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,9 +126,10 @@ def test_a_round_has_every_ending() -> None:
         jobs.hash_library,
         jobs.zip_library,
         jobs.import_inventory,
+        jobs.count_lines,
         jobs.import_bad_inventory,
         jobs.hash_library,
     ]
-    assert [job.cancelled_half_way for job in jobs.JOBS] == [False, False, False, False, True]
-    assert len({job.name for job in jobs.JOBS}) == len(jobs.JOBS)
+    assert [job.cancelled_half_way for job in jobs.JOBS] == [False] * 5 + [True]
+    assert len(jobs.BY_NAME) == len(jobs.BY_KIND) == len(jobs.JOBS)
     assert all(isinstance(job, Job) for job in jobs.JOBS)

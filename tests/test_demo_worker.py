@@ -35,20 +35,21 @@ def tasks(site: Site, *fields: str) -> list[dict[str, Any]]:
 
 
 def test_a_round_ends_as_it_should(site: Site) -> None:
-    """Three jobs complete, the bad inventory fails, the last one is called off."""
+    """Four jobs complete, the bad inventory fails, the last one is called off."""
     ends = [(row["name"], row["status"]) for row in tasks(site, "name", "status")]
-    statuses = ["completed", "completed", "completed", "failed", "cancelled"]
+    statuses = [*["completed"] * 4, "failed", "cancelled"]
     assert ends == list(zip([job.name for job in JOBS], statuses, strict=True))
 
 
 def test_results_and_errors_are_those_of_the_jobs(site: Site) -> None:
     """A completed task carries what its job returned; a failed one says what is wrong, in words."""
-    checksums, archive, imported, failed, cancelled = tasks(site, "result", "error", "progress")
+    checksums, archive, imported, lines, failed, cancelled = tasks(site, "result", "error", "progress")
     files = len(library.files())
     assert checksums["result"]["files"] == imported["result"]["rows"] == files
     assert archive["result"]["files"] == len(library.sources())
     assert f"Line {files * 2 // 3}, column “size”:" in failed["error"]
     assert "Traceback" not in failed["error"]
+    assert {*lines["result"][0]} == {"package", "files", "lines"}
     assert [row["progress"] for row in (checksums, archive, imported)] == [100, 100, 100]
     assert 50 <= cancelled["progress"] < 100
     assert cancelled["result"] is None
@@ -65,7 +66,7 @@ def test_a_failed_task_keeps_its_traceback_from_its_events(site: Site) -> None:
 @pytest.mark.requirement("T10")
 def test_the_log_tells_each_task_from_waiting_to_its_end(site: Site) -> None:
     """Events begin with pending and running, progress never falls, the request to cancel is one."""
-    code = "[e.data for e in Event.objects.filter(task_id=pk).exclude(data=None).order_by('position')]"
+    code = "[e.data for e in Event.objects.filter(task_id=pk, kind='task_update').order_by('position')]"
     for row in tasks(site, "id", "status"):
         events = site.remote().run(code, pk=row["id"])
         statuses = [event["status"] for event in events]
@@ -116,6 +117,11 @@ def counting(meanwhile: Callable[[], object] = lambda: None) -> Work:
     return {"counted": 10}
 
 
+def job(name: str, meanwhile: Callable[[], object] = lambda: None) -> Job:
+    """That job, whose task is called so."""
+    return Job("counting", name, lambda: counting(meanwhile))
+
+
 @pytest.fixture
 def worker(make_user: Callable[..., Any], settings: Any) -> Worker:
     """A worker in this process, whose every report is written."""
@@ -130,7 +136,7 @@ def test_a_task_that_somebody_cancels_stops_at_its_next_report(worker: Worker) -
     def cancel() -> None:
         Task.objects.get(name="unwanted").cancel()
 
-    worker.run([Job("unwanted", lambda: counting(cancel)), Job("wanted", counting)])
+    worker.run([job("unwanted", cancel), job("wanted")])
     ends = Task.objects.order_by("created_at").values_list("name", "status", "done")
     assert list(ends) == [("unwanted", "cancelled", 2), ("wanted", "completed", 10)]
 
@@ -141,7 +147,7 @@ def test_a_task_that_is_deleted_meanwhile_ends_its_job_only(worker: Worker) -> N
     def delete() -> None:
         Task.objects.get(name="unwanted").delete()
 
-    worker.run([Job("unwanted", lambda: counting(delete)), Job("wanted", counting)])
+    worker.run([job("unwanted", delete), job("wanted")])
     assert list(Task.objects.values_list("name", "status")) == [("wanted", "completed")]
 
 
@@ -152,6 +158,6 @@ def test_it_keeps_the_last_tasks_of_its_own_and_all_others(
     name = JOBS[0].name
     Task.objects.create(name="my own", owner=worker.owner)
     Task.objects.create(name=name, owner=make_user())
-    worker.run([Job(name, counting)] * 4)
+    worker.run([job(name)] * 4)
     assert Task.objects.filter(owner=worker.owner, name=name).count() == 2
     assert Task.objects.count() == 4

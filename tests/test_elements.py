@@ -72,7 +72,7 @@ def test_a_task_moves_through_its_states_and_its_bar_never_goes_back(
     task = worker.run(CREATE, name=f"Import {MARKUP}")
     page = show("{% task_progress task %}<connection-status></connection-status>", task)
     expect_state(page, "waiting", "Waiting")
-    expect(page.page.locator("connection-status")).to_have_text("●Live")
+    expect(page.page.locator("connection-status")).to_have_text("Live")
     expect(page.page.locator("task-progress .rt-name")).to_have_text(f"Import {MARKUP}")
     worker.run("task.start()")
     expect_state(page, "running", "Running")
@@ -173,6 +173,19 @@ def test_a_list_shows_the_users_tasks_and_a_banner_the_notices(
     expect(notice).to_have_count(0)
     worker.run(RETRACT, pk=second)
     assert page.page.evaluate("window.hit === undefined")
+
+
+def test_a_list_says_when_there_are_more(page_site: Site, show: Callable[..., Visit]) -> None:
+    """Rendered and live: so many are shown, the newest, and that there are others."""
+    worker = page_site.remote()
+    for name in ("First", "Second", "Third"):
+        worker.run(CREATE, name=name)
+    page = show("{% task_list limit=2 %}")
+    expect(page.page.locator("task-list .rt-name")).to_have_text(["Third", "Second"])
+    expect(page.page.locator(".rt-more")).to_have_text("Only the newest 2 are shown.")
+    worker.run(CREATE, name="Fourth")
+    expect(page.page.locator("task-list .rt-name")).to_have_text(["Fourth", "Third"])
+    expect(page.page.locator(".rt-more")).to_have_text("Only the newest 2 are shown.")
 
 
 def _luminance(colour: str) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -38,6 +39,8 @@ def progress(task: Task) -> str:
         ({}, "waiting", "0", ""),
         ({"status": "running", "progress": 40, "total": 1300, "done": 520}, "running", "40", COUNTED),
         ({"status": "running"}, "running", None, ""),
+        ({"status": "running", "updated_at": datetime(2026, 1, 1, tzinfo=UTC)}, "stale", None, ""),
+        ({"status": "running", "done": 1300}, "running", None, "1,300 so far"),
         ({"status": "running", "progress": 100}, "running", "99", "99 %"),
         ({"status": "completed", "progress": 100}, "done", "100", "100 %"),
         ({"status": "failed", "progress": 30}, "failed", "30", "30 %"),

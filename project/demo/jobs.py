@@ -10,6 +10,7 @@ import hashlib
 import io
 import tempfile
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -27,20 +28,25 @@ class Step:
     """How far a job has come."""
 
     done: int
-    total: int
+    total: int | None  # None while nobody knows
     phase: str
     message: str
 
 
-Work = Generator[Step, None, dict[str, Any]]
+Work = Generator[Step, None, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Something the worker can do: its name, the work, and whether it is called off half way."""
+    """Something the worker can do: its task's name, the work, and what people are told of it.
 
+    ``kind`` is its name in a form. A job that is called off half way asks nobody.
+    """
+
+    kind: str
     name: str
     work: Callable[[], Work]
+    words: str = ""
     cancelled_half_way: bool = False
 
 
@@ -81,6 +87,18 @@ def zip_into(file: IO[bytes], paths: Sequence[Path]) -> Work:
     }
 
 
+def count_lines() -> Work:
+    """Lines of source by package, the largest five; how many packages there are shows at the end only."""
+    lines: Counter[str] = Counter()
+    files: Counter[str] = Counter()
+    for done, path in enumerate(library.walk(), start=1):
+        package = path.relative_to(library.ROOT).parts[0]
+        lines[package] += path.read_bytes().count(b"\n")
+        files[package] += 1
+        yield Step(done, None, "Counting", str(path.relative_to(library.ROOT)))
+    return [{"package": name, "files": files[name], "lines": count} for name, count in lines.most_common(5)]
+
+
 def import_inventory() -> Work:
     """Import the inventory of the standard library, a CSV, into the table."""
     return _import_csv(library.inventory(library.files()))
@@ -93,19 +111,20 @@ def import_bad_inventory() -> Work:
 
 
 def _import_csv(text: str) -> Work:
-    """Fill the table, emptied first, from a CSV text in chunks of `ROWS_PER_CHUNK`."""
+    """Fill the table from a CSV text in chunks of `ROWS_PER_CHUNK`; two imports at a time do no harm."""
     total = len(text.splitlines()) - 1
-    LibraryFile.objects.all().delete()
     chunk: list[LibraryFile] = []
     done = 0
     for row in _rows(text):
         chunk.append(row)
         if len(chunk) == ROWS_PER_CHUNK or done + len(chunk) == total:
-            LibraryFile.objects.bulk_create(chunk)
+            LibraryFile.objects.bulk_create(
+                chunk, update_conflicts=True, unique_fields=["path"], update_fields=["size", "modified"]
+            )
             done += len(chunk)
             chunk = []
             yield Step(done, total, "Importing", f"{done:,} of {total:,} rows")
-    return {"rows": LibraryFile.objects.count()}
+    return {"rows": done}
 
 
 def _rows(text: str) -> Iterator[LibraryFile]:
@@ -127,11 +146,14 @@ def _rows(text: str) -> Iterator[LibraryFile]:
         yield LibraryFile(**values)
 
 
-#: One round of the worker.
+#: What people can start, and one round of the worker.
 JOBS = (
-    Job("Checksums of the standard library", hash_library),
-    Job("Archive of the standard library", zip_library),
-    Job("Import of the inventory", import_inventory),
-    Job("Import of an inventory with a mistake", import_bad_inventory),
-    Job("Checksums, called off half way", hash_library, cancelled_half_way=True),
+    Job("checksums", "Checksums of the standard library", hash_library, "SHA-256 of each file"),
+    Job("archive", "Archive of the standard library", zip_library, "A zip of all sources"),
+    Job("import", "Import of the inventory", import_inventory, "A CSV into a table"),
+    Job("lines", "Lines of the standard library", count_lines, "Nobody knows how long it takes"),
+    Job("mistake", "Import of an inventory with a mistake", import_bad_inventory, "Fails at a bad row"),
+    Job("called-off", "Checksums, called off half way", hash_library, "Ends before its end", True),
 )
+BY_KIND = {job.kind: job for job in JOBS}
+BY_NAME = {job.name: job for job in JOBS}

@@ -3,7 +3,7 @@
 import csv
 import io
 import sysconfig
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -24,6 +24,14 @@ def files() -> tuple[Path, ...]:
 def sources() -> tuple[Path, ...]:
     """The Python source files among them."""
     return tuple(path for path in files() if path.suffix == ".py")
+
+
+def walk() -> Iterator[Path]:
+    """The same sources as they are found, before anybody knows how many there are."""
+    passed_over = {"__pycache__", "site-packages", "dist-packages"}
+    for path in ROOT.rglob("*.py"):
+        if passed_over.isdisjoint(path.parts) and path.is_file():
+            yield path
 
 
 def inventory(paths: Sequence[Path], bad_line: int | None = None) -> str:

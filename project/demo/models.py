@@ -1,4 +1,4 @@
-"""The table that the demonstration's CSV imports fill, and empty again."""
+"""The table that the demonstration's CSV imports fill."""
 
 from django.db import models
 
@@ -6,7 +6,7 @@ from django.db import models
 class LibraryFile(models.Model):
     """One file of Python's standard library, as a row of the inventory names it."""
 
-    path = models.CharField(max_length=500)
+    path = models.CharField(max_length=500, unique=True)
     size = models.PositiveBigIntegerField(help_text="bytes")
     modified = models.DateTimeField()
 

@@ -54,6 +54,7 @@ class TaskAdmin(BoundedAdmin):
         (
             "Times",
             {
+                "classes": ("collapse",),  # the timeline tells them in words
                 "fields": (
                     "created_at",
                     "started_at",
@@ -62,7 +63,7 @@ class TaskAdmin(BoundedAdmin):
                     "cancel_requested_at",
                     "lease_expires_at",
                     "version",
-                )
+                ),
             },
         ),
     )

@@ -2,33 +2,47 @@
 
 >>> {% realtime_scripts %}          in the head: the stylesheet and the elements
 >>> {% task_progress task %}        a bar that moves
+>>> {% task_list %}                 my tasks, the newest first
 >>> {% broadcasts %}                the notices that this user is to see
+>>> {% task_fragment task %}        a task as HTMX is sent it
+>>> {% events_url task %}           the address of the stream of such fragments
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import template
 from django.template import Context
 from django.urls import NoReverseMatch, get_script_prefix, reverse
+from django.utils import timezone
 
-from realtime import snapshots
+from realtime import log, snapshots
 from realtime.auth.identity import viewer_of
-from realtime.events import FINAL
+from realtime.conf import conf
+from realtime.events import FINAL, rfc3339
 from realtime.models import Task
+from realtime.results import Result
+from realtime.topics import MINE
 
 register = template.Library()
 
-#: The word and the icon of each state; ``words.js`` has the same.
+#: The word of each state, whose name is also that of its icon; ``words.js`` has the same.
 STATES = {
-    "waiting": ("Waiting", "○"),
-    "running": ("Running", "▶"),
-    "cancelling": ("Cancelling", "◌"),
-    "cancelled": ("Cancelled", "⊘"),
-    "done": ("Completed", "✓"),
-    "failed": ("Failed", "✕"),
+    "waiting": "Waiting",
+    "running": "Running",
+    "cancelling": "Cancelling…",
+    "cancelled": "Cancelled",
+    "done": "Completed",
+    "failed": "Failed",
+    "stale": "No news",
 }
+#: A running task without a report for so many seconds is shown as such, as by the elements.
+STALE_AFTER = 120
+#: The word of each level, and a sign for where no icon can stand.
 LEVELS = {
     "info": ("Information", "ℹ"),
     "success": ("Success", "✓"),
@@ -61,26 +75,48 @@ def realtime_scripts(context: Context, socket: str = "ws") -> dict[str, Any]:
             continue
     if user is not None:
         options["user"] = str(user.pk)
+        if token := context.get("csrf_token"):  # what a form of this page has too
+            options["csrf"] = str(token)
     return {"options": options}
 
 
-@register.inclusion_tag("realtime/task_progress.html")
-def task_progress(task: Task) -> dict[str, Any]:
-    """A task's name, state and progress as they are now; then they move."""
-    state = _state(task)
-    percent = _percent(task)
-    word, icon = STATES[state]
-    shown = "" if percent is None or state == "waiting" else f"{percent} %"
-    counted = f"{task.done:,} of {task.total:,}" if task.total else ""
-    doing = ": ".join(filter(None, (task.phase, task.message)))
+@register.inclusion_tag("realtime/task_progress.html", takes_context=True)
+def task_progress(context: Context, task: Task, cancel: str = "", retry: str = "") -> dict[str, Any]:
+    """A task's name, state and progress as they are now; then they move.
+
+    ``cancel`` and ``retry`` are names of the project's own views, which take the task's id and a POST: then
+    it has those buttons, without JavaScript as forms.
+    """
+    return {**shown(task, STALE_AFTER), **_doors(context, cancel, retry)}
+
+
+@register.inclusion_tag("realtime/task_list.html", takes_context=True)
+def task_list(
+    context: Context,
+    topic: str = MINE,
+    label: str = "Tasks",
+    empty: str = "No tasks yet.",
+    cancel: str = "",
+    retry: str = "",
+    limit: int = 100,
+    stale_after: int | None = None,
+) -> dict[str, Any]:
+    """The tasks of a topic, ``mine`` or ``tasks``, newest first, as they are now; then it is live.
+
+    As in a snapshot: those that are active, and those that ended in the last 24 hours. ``cancel`` and
+    ``retry`` are as of ``task_progress``; ``stale_after`` is how many seconds a worker may be silent.
+    """
+    user, limit = _user(context), min(limit, conf.SNAPSHOT_LIMIT)
+    found = [] if user is None else list(snapshots.tasks_of(topic, viewer_of(user))[: limit + 1])
     return {
-        "task": task,
-        "state": state,
-        "word": word,
-        "icon": icon,
-        "percent": percent,
-        "text": " · ".join(filter(None, (counted, shown))),
-        "message": task.error or ("" if task.status in FINAL else doing),
+        "topic": topic,
+        "label": label,
+        "empty": empty,
+        "limit": limit,
+        "stale_after": stale_after,
+        "items": [shown(task, stale_after or STALE_AFTER) for task in found[:limit]],
+        "truncated": len(found) > limit,
+        **_doors(context, cancel, retry),
     }
 
 
@@ -91,15 +127,84 @@ def broadcasts(context: Context) -> dict[str, Any]:
     return {"notices": [] if user is None else _notices(user)}
 
 
+@register.inclusion_tag("realtime/fragments/task.html")
+def task_fragment(task: Task) -> dict[str, Any]:
+    """A task as the stream of HTML sends it after each change, for the page's first rendering."""
+    return fragment(task)
+
+
+@register.simple_tag
+def events_url(tasks: Task | Iterable[Task] = (), topic: str = "", position: int | None = None) -> str:
+    """The address of the stream of HTML for a task, several, or a topic, behind what the page shows.
+
+    ``position`` is ``log.position()`` as it was before the view read what it shows. Without it the tag
+    compares tasks with their rows: if the page is not behind, the stream begins here. If it is, and for a
+    topic, it begins with everything as it is.
+    """
+    shown_tasks = [tasks] if isinstance(tasks, Task) else list(tasks)
+    if position is None and shown_tasks and not topic:
+        position = _position_of(shown_tasks)
+    asked: list[tuple[str, object]] = [("format", "html"), *(("task_id", task.pk) for task in shown_tasks)]
+    asked += [("topic", topic)] if topic else []
+    asked += [("last_event_id", position)] if position is not None else []
+    return f"{reverse('realtime:events')}?{urlencode(asked)}"
+
+
+def _position_of(tasks: list[Task]) -> int | None:
+    """Return a position up to which these instances hold all changes; None when one of them is stale."""
+    position = log.position()
+    rows = Task.objects.using(log.database()).filter(pk__in=[task.pk for task in tasks])
+    versions = dict(rows.values_list("pk", "version"))
+    return position if all(task.version == versions.get(task.pk) for task in tasks) else None
+
+
+def fragment(task: Task) -> dict[str, Any]:
+    """Return what ``realtime/fragments/task.html`` is given, in a page and on the stream."""
+    return {**shown(task), "actions": False}
+
+
 def _notices(user: Any) -> list[dict[str, Any]]:
     viewer, found = viewer_of(user), snapshots.load_notices()
     named = snapshots.load_named(viewer.user_id) if found.personal else []
-    shown = []
-    for event in found.of(viewer, named).values():
-        message = event.data["message"]
-        word, icon = LEVELS.get(message["level"], (message["level"], "•"))
-        shown.append({**message, "word": word, "icon": icon, "sender": event.data.get("sender")})
-    return shown
+    events = found.of(viewer, named).values()
+    return [shown_notice(event.data["message"], event.data.get("sender")) for event in events]
+
+
+def shown_notice(message: dict[str, Any], sender: str | None) -> dict[str, Any]:
+    """Return what the templates write of a notice."""
+    word, _ = LEVELS.get(message["level"], (message["level"], ""))
+    return {**message, "word": word, "sender": sender}
+
+
+def shown(task: Task, stale_after: float | None = None) -> dict[str, Any]:
+    """Return what the templates write of a task; with ``stale_after``, also that its worker is silent."""
+    state = _state(task)
+    silent = timezone.now() - task.updated_at
+    if state == "running" and stale_after is not None and silent > timedelta(seconds=stale_after):
+        state = "stale"
+    percent = _percent(task)
+    part = "" if percent is None or state == "waiting" else f"{percent} %"
+    counted = f"{task.done:,} of {task.total:,}" if task.total else ""
+    uncounted = f"{task.done:,} so far" if task.done and not task.total else ""
+    doing = ": ".join(filter(None, (task.phase, task.message)))
+    return {
+        "task": task,
+        "created": rfc3339(task.created_at),
+        "state": state,
+        "word": STATES[state],
+        "percent": percent,
+        "text": " · ".join(filter(None, (counted or uncounted, part))),
+        "message": task.error or ("" if task.status in FINAL else doing),
+        "result": Result.of(task.result) if state == "done" else None,
+        "may_cancel": state in ("waiting", "running", "stale"),
+        "may_retry": state in ("failed", "cancelled"),
+    }
+
+
+def _doors(context: Context, cancel: str, retry: str) -> dict[str, Any]:
+    """Return the names of views that forms post to; inclusion tags have their own context."""
+    token = context.get("csrf_token")
+    return {"cancel_view": cancel, "retry_view": retry, "csrf_token": token, "actions": bool(cancel or retry)}
 
 
 def _user(context: Context) -> Any:

@@ -22,14 +22,29 @@ export function closeCode(answer) {
   return (typeof answer === "number" ? STATUSES[answer] : CLOSES[answer]) ?? 4500;
 }
 
-/** Which of the tasks this user cannot see. What cannot be asked just now counts as there. */
-export async function missingTasks(urls, ids, headers) {
-  const missing = [];
-  for (const id of ids) {
-    const response = await fetch(new URL(`${encodeURIComponent(id)}/`, urls.tasks), { headers }).catch(() => null);
-    if (response?.status === 404) missing.push(id);
+/** The topics that every site has; any other is the site's own, and has a permission of its own. */
+const KNOWN = new Set(["mine", "tasks", "broadcasts"]);
+
+export const isOwn = (topic) => !KNOWN.has(topic);
+
+/**
+ * What of a subscribe this user cannot see, as the `error` frames of a socket. What cannot be asked just now
+ * counts as there; a resume says of tasks itself that they are gone.
+ */
+export async function missing(urls, { topics, task_ids: ids, after }, headers) {
+  const status = async (url) => (await fetch(url, { headers }).catch(() => null))?.status;
+  const errors = [];
+  for (const id of after === undefined ? ids : []) {
+    if ((await status(new URL(`${encodeURIComponent(id)}/`, urls.tasks))) !== 404) continue;
+    errors.push({ type: "error", code: "not_found", message: "No such task.", task_id: id });
   }
-  return missing;
+  for (const topic of [...topics].filter(isOwn)) {
+    const url = new URL(urls.polling);
+    url.searchParams.set("topic", topic);
+    if ((await status(url)) !== 400) continue;
+    errors.push({ type: "error", code: "unknown_topic", message: "Unknown topic.", topic });
+  }
+  return errors;
 }
 
 /** Whether the site answers at all: then it is the transport that does not get through. */

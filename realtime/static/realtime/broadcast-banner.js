@@ -18,9 +18,9 @@ function readDismissed() {
 /** One notice as an element; all that a sender wrote is text. */
 export function noticeElement({ broadcast_id: id, timestamp, sender, message }, dismiss) {
   const item = make("li", "rt-notice");
-  Object.assign(item.dataset, { level: message.level, id });
+  Object.assign(item.dataset, { level: message.level, type: message.type, id });
   const [head, level] = [make("div", "rt-line"), make("span", "rt-level")];
-  sign(level, LEVEL[message.level] ?? [message.level, "•"]);
+  sign(level, LEVEL[message.level] ?? [message.level, "info"]);
   head.append(level);
   if (message.dismissible) {
     const button = make("button", "rt-dismiss", "Dismiss");

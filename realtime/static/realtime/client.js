@@ -2,6 +2,7 @@
 // window, kept as the server has them, over whatever transport gets through, and one connection for all tabs.
 
 import { Credential } from "./credential.js";
+import { post } from "./deeds.js";
 import { Store } from "./store.js";
 import { Alone, Tabs } from "./tabs.js";
 import { TIMING } from "./timing.js";
@@ -15,6 +16,9 @@ import { siteUrls } from "./urls.js";
  * - `change`: one task of `tasks` is new, changed or gone; `detail` is its id
  * - `broadcasts`: `broadcasts` has changed
  * - `log`: a line of a watched task; `detail` is {task_id, line}
+ * - `topic`: an event of one of the site's own topics; `detail` is the frame: {topic, event, data, …}, where the
+ *   event `snapshot` tells how things are
+ * - `topic-end`: this user may not see it, or not any more; `detail` is {topic}
  * - `frame`: whatever the server sent, after it was applied; `detail` is the frame
  *
  * States: `connecting`, `live`, `catching-up` (connected, not all of it is here yet), `reconnecting` and
@@ -25,6 +29,7 @@ export class RealtimeClient extends EventTarget {
   #store;
   #way;
   #credential;
+  #csrf;
   #urls;
   #line = { state: null, reason: "", retryIn: null, transport: null };
   #paused = false;
@@ -44,11 +49,13 @@ export class RealtimeClient extends EventTarget {
    * @param {Iterable<string>} [options.taskIds] single tasks to follow, with their log lines
    * @param {boolean} [options.shared] share one connection with the other tabs; by default with the cookie only
    * @param {string|null} [options.user] the user's id, where the page knows it
+   * @param {string} [options.csrf] Django's CSRF token; with the cookie, `cancel` and `retry` need it
    * @param {object} [options.urls] other addresses of the site: see urls.js
    * @param {object} [options.timing] see timing.js
    */
-  constructor({ url, token, renew, topics = ["mine"], taskIds = [], shared, user = null, urls, timing } = {}) {
+  constructor({ url, token, renew, topics = ["mine"], taskIds = [], shared, user = null, csrf, urls, timing } = {}) {
     super();
+    this.#csrf = csrf;
     this.#credential = new Credential(token, renew);
     this.#urls = siteUrls(url, urls);
     this.#store = new Store({ topics, taskIds }, user, (name, detail) => this.#tell(name, detail));
@@ -139,11 +146,37 @@ export class RealtimeClient extends EventTarget {
     if (removed.length > 0) this.#wantsOtherwise();
   }
 
-  /** Follow another topic. */
-  follow(topic) {
+  /** Follow another topic, and hold at least so many of its tasks: `Store.keep` says which others go. */
+  follow(topic, keep = 0) {
+    this.#store.keep(keep);
     if (this.#store.want.topics.has(topic)) return;
     this.#store.want.topics.add(topic);
     this.#wantsOtherwise();
+  }
+
+  /** Ask a task to stop. Resolves to its row as the server has it; rejects with an `Error` in the server's words. */
+  cancel(taskId) {
+    return this.#do("cancel", taskId);
+  }
+
+  /** Try a finished task again. Resolves to the new task's row; rejects as `cancel` does. */
+  retry(taskId) {
+    return this.#do("retry", taskId);
+  }
+
+  #do(deed, taskId) {
+    const csrf = this.#credential.isCookie && this.#csrf ? { "X-CSRFToken": this.#csrf } : {};
+    return post(this.#urls.tasks, taskId, deed, { ...this.#credential.headers, ...csrf });
+  }
+
+  /** Follow one of the site's own topics, such as `order.42`: its events come as `topic`. */
+  subscribe({ topic }) {
+    this.follow(topic);
+  }
+
+  /** Follow a topic no longer. */
+  unsubscribe({ topic }) {
+    if (this.#store.unfollow(topic)) this.#wantsOtherwise();
   }
 
   /** Several changes in a row are told together. */

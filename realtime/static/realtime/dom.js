@@ -20,11 +20,21 @@ export function setAttribute(element, name, value) {
   else if (element.getAttribute(name) !== String(value)) element.setAttribute(name, value);
 }
 
-/** A word with its icon, which nobody reads out. */
-export function sign(element, [word, icon]) {
-  if (element.childElementCount !== 2) element.replaceChildren(make("span", "rt-icon"), make("span"));
-  const [first, second] = element.children;
-  first.setAttribute("aria-hidden", "true");
-  write(first, icon);
-  write(second, word);
+const SVG = "http://www.w3.org/2000/svg";
+const ICONS = new URL("icons.svg", import.meta.url);
+
+/** A word with its icon, a symbol of icons.svg, which nobody reads out. */
+export function sign(element, [word, name]) {
+  if (element.firstElementChild?.localName !== "svg") element.replaceChildren(icon(), make("span"));
+  const [picture, text] = element.children;
+  setAttribute(picture.firstElementChild, "href", `${ICONS}#${name}`);
+  write(text, word);
+}
+
+function icon() {
+  const [svg, use] = [document.createElementNS(SVG, "svg"), document.createElementNS(SVG, "use")];
+  svg.setAttribute("class", "rt-icon");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(use);
+  return svg;
 }

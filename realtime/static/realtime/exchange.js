@@ -2,6 +2,7 @@
 // reducer (store.js) on all frames and keeps what it wants. One that joins gets a snapshot of its own:
 // its subscribe is the only one under way, so whatever comes until its `subscribed` completes it.
 
+import { isOwn } from "./answers.js";
 import { Connection } from "./connection.js";
 
 /** Errors that a later subscribe need not meet. */
@@ -198,7 +199,13 @@ export class Exchange {
   #over({ type, reason, task_id: one, task_ids: ids = [], topics = [] }) {
     if (type === "unsubscribed" && reason === undefined) return; // we asked for it
     for (const id of one === undefined ? ids : [one]) this.#drop(id);
-    for (const topic of topics) this.#acknowledged.topics.delete(topic);
+    for (const topic of topics) this.#leaveTopic(topic);
+  }
+
+  /** Nobody is served it any more; of the site's own, nobody asks again. */
+  #leaveTopic(topic) {
+    this.#acknowledged.topics.delete(topic);
+    if (isOwn(topic)) for (const member of this.#members.values()) member.topics.delete(topic);
   }
 
   #drop(id) {
@@ -226,7 +233,8 @@ export class Exchange {
     this.#serve();
   }
 
-  #error({ code, message, task_id: task, request_id: id }) {
+  #error({ code, message, task_id: task, topic, request_id: id }) {
+    if (topic !== undefined && isOwn(topic)) return this.#leaveTopic(topic);
     if (code === "not_found" && task !== undefined) return this.#missing(task);
     if (id === undefined || id !== this.#request?.id) return;
     if (!PASSING.has(code)) return this.#refused(message);

@@ -1,7 +1,7 @@
 // The one client of a page, which all elements and scripts on it share.
 //
-// `{% realtime_scripts %}` writes its options as `<meta name="realtime-…">`: `user`, and the addresses `socket`,
-// `stream`, `polling`, `ticket`, `tasks` and `health`. What is asked for comes from the elements.
+// `{% realtime_scripts %}` writes its options as `<meta name="realtime-…">`: `user`, `csrf`, and the addresses
+// `socket`, `stream`, `polling`, `ticket`, `tasks` and `health`. What is asked for comes from the elements.
 
 import { RealtimeClient } from "./client.js";
 
@@ -16,7 +16,8 @@ export function getClient() {
   if (client === null) {
     const names = ["stream", "polling", "ticket", "tasks", "health"];
     const urls = Object.fromEntries(names.map((name) => [name, option(name)]));
-    client = new RealtimeClient({ url: option("socket"), user: option("user") ?? null, topics: [], urls });
+    const [url, user, csrf] = ["socket", "user", "csrf"].map(option);
+    client = new RealtimeClient({ url, user: user ?? null, csrf, topics: [], urls });
     // Later: the elements of the page that stand there already say first what they want.
     queueMicrotask(() => client.start());
   }

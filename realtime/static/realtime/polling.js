@@ -1,6 +1,6 @@
 // The last transport, which gets through wherever a page does: asking again and again.
 
-import { closeCode, missingTasks } from "./answers.js";
+import { closeCode, missing } from "./answers.js";
 
 /** See `SocketTransport` for what a transport does. */
 export class PollingTransport {
@@ -81,11 +81,16 @@ export class PollingTransport {
   }
 
   async #refused(response, { message }) {
-    if (response.status === 404 && this.#after === null) {
-      for (const id of await missingTasks(this.#urls, this.#plan.task_ids, this.#credential.headers)) {
-        this.#frame({ type: "error", code: "not_found", message, task_id: id });
+    let gone = false;
+    if (response.status === 404 || response.status === 400) {
+      const after = this.#after ?? undefined;
+      for (const error of await missing(this.#urls, { ...this.#plan, after }, this.#credential.headers)) {
+        gone ||= error.topic !== undefined;
+        this.#frame(error);
       }
     }
+    // Without that topic it may go on.
+    if (gone) return this.#end(1006);
     const wait = Number(response.headers.get("Retry-After")) * 1000;
     this.#end(closeCode(response.status), message, wait || undefined);
   }

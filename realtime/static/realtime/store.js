@@ -1,8 +1,14 @@
 // What a client holds: the rows of its tasks, their log lines, the broadcasts in their window; and how each
 // frame changes that. Several clients may be fed from one connection: each keeps what it wants.
 
+import { isOwn } from "./answers.js";
 import { Lines } from "./lines.js";
 import { Notices } from "./notices.js";
+
+/** So many rows are kept, or as many as are shown if that is more; and a few that go together. */
+const KEPT = 500;
+const SPARE = 50;
+const FINAL = new Set(["completed", "failed", "cancelled"]);
 
 export class Store {
   /** The id of the user that the server knows us as; null until connected. */
@@ -21,6 +27,7 @@ export class Store {
   #incoming = null; // the rows of a snapshot until it is complete
   #awaited = null; // what that snapshot is of
   #ended = new Set(); // tasks whose final state has come
+  #kept = KEPT;
   #clockOffset = 0;
   #handlers = {
     connected: (frame) => this.#know(frame.user_id, this.#offset(frame)),
@@ -28,6 +35,7 @@ export class Store {
     task_deleted: (frame) => this.#taskGone(frame),
     task_removed: (frame) => this.#taskGone(frame),
     task_log: (frame) => this.#line(frame),
+    topic_event: (frame) => this.want.topics.has(frame.topic) && this.#tell("topic", frame),
     broadcast: (frame) => this.notices.add(frame),
     broadcast_retracted: (frame) => this.notices.remove(frame.broadcast_id),
     subscribed: (frame) => this.#subscribed(frame),
@@ -35,7 +43,7 @@ export class Store {
     done: (frame) => this.#done(frame),
     reset: () => this.#begin(this.want),
     ping: (frame) => (this.#clockOffset = this.#offset(frame)),
-    error: (frame) => frame.code === "not_found" && this.#taskGone(frame),
+    error: (frame) => this.#error(frame),
   };
 
   /** @param {object} want {topics, taskIds}
@@ -72,7 +80,7 @@ export class Store {
   apply(frame) {
     if (frame.id != null) {
       // Another tab was behind us when this connection began; only events come again.
-      const event = frame.type.startsWith("task_") || frame.type.startsWith("broadcast");
+      const event = /^(task_|topic_|broadcast)/.test(frame.type);
       if (event && this.#cursor !== null && frame.id <= this.#cursor) return false;
       this.#cursor = Math.max(frame.id, this.#cursor ?? frame.id);
     }
@@ -95,6 +103,17 @@ export class Store {
     const row = this.tasks.get(id);
     if (row !== undefined && !this.#inTopic(row) && this.tasks.delete(id)) this.#tell("change", id);
     return watched;
+  }
+
+  /** Hold so many rows at least: somebody shows the newest of them. */
+  keep(number) {
+    this.#kept = Math.max(this.#kept, number);
+  }
+
+  /** Follow a topic no longer; tell whether it was followed. */
+  unfollow(topic) {
+    this.#acknowledged.topics.delete(topic);
+    return this.want.topics.delete(topic);
   }
 
   /** The connection is let go. A snapshot that was cut off is forgotten. */
@@ -151,7 +170,21 @@ export class Store {
     const held = rows.get(id)?.version;
     if (held > data.version || (held === data.version && snapshot)) return;
     rows.set(id, data);
-    if (rows === this.tasks) this.#tell("change", id);
+    if (rows !== this.tasks) return;
+    this.#tell("change", id);
+    this.#bound();
+  }
+
+  /** Of too many rows the oldest go, finished ones first; never one that is watched by its id. */
+  #bound() {
+    if (this.tasks.size <= this.#kept + SPARE) return;
+    const loose = [...this.tasks.values()].filter(({ task_id: id }) => !this.want.taskIds.has(id) && !this.#ended.has(id));
+    const weight = ({ status }) => (FINAL.has(status) ? 0 : 1);
+    loose.sort((a, b) => weight(a) - weight(b) || Date.parse(a.created_at) - Date.parse(b.created_at));
+    for (const { task_id: id } of loose.slice(0, this.tasks.size - this.#kept)) {
+      this.tasks.delete(id);
+      this.#tell("change", id);
+    }
   }
 
   #taskGone({ task_id: id }) {
@@ -185,8 +218,24 @@ export class Store {
   }
 
   /** With a reason it is the server's decision; else it is of what no tab wants any more. */
-  #unsubscribed({ reason, task_ids: ids = [] }) {
-    if (reason !== undefined) for (const id of ids) this.#taskGone({ task_id: id });
+  #unsubscribed({ reason, task_ids: ids = [], topics = [] }) {
+    if (reason === undefined) return;
+    for (const id of ids) this.#taskGone({ task_id: id });
+    for (const topic of topics) this.#topicGone(topic);
+  }
+
+  #error({ code, task_id: task, topic }) {
+    if (code === "not_found" && task !== undefined) this.#taskGone({ task_id: task });
+    if (topic !== undefined && isOwn(topic)) this.#topicGone(topic);
+  }
+
+  /** A topic that this user may not see, or not any more. */
+  #topicGone(topic) {
+    const wanted = isOwn(topic) && this.want.topics.delete(topic);
+    this.#acknowledged.topics.delete(topic);
+    if (!wanted) return;
+    this.#awaited?.topics.delete(topic);
+    this.#tell("topic-end", { topic });
   }
 
   /** The final state of a task has come: its row stays, its subscription is over. */

@@ -1,10 +1,10 @@
 // The second transport, where no WebSocket gets through: an event stream. Its URL is its one subscribe.
 
-import { closeCode, missingTasks } from "./answers.js";
+import { closeCode, missing } from "./answers.js";
 
 const TYPES = [
   ...["connected", "task_update", "task_deleted", "task_removed", "task_log", "broadcast", "broadcast_retracted"],
-  ...["subscribed", "unsubscribed", "done", "reset", "heartbeat", "reconnect"],
+  ...["topic_event", "subscribed", "unsubscribed", "done", "reset", "heartbeat", "reconnect"],
 ];
 
 /** See `SocketTransport` for what a transport does. */
@@ -65,11 +65,11 @@ export class StreamTransport {
   async #cut(asked) {
     this.#source?.close();
     if (this.#error !== null) return this.#end(closeCode(this.#error.code), this.#error.message);
-    if (!this.#connected && asked.after === undefined) {
-      // The status of a refusal is hidden from us. It may be a task that is not there (any more).
-      for (const id of await missingTasks(this.#urls, asked.task_ids, this.#credential.headers)) {
+    if (!this.#connected) {
+      // The status of a refusal is hidden from us. It may be a task or a topic that is not there (any more).
+      for (const error of await missing(this.#urls, asked, this.#credential.headers)) {
         if (this.#closed) return;
-        this.#on.frame({ type: "error", code: "not_found", message: "No such task.", task_id: id });
+        this.#on.frame(error);
       }
     }
     this.#end(1006);

@@ -1,27 +1,36 @@
 // <task-list topic="mine">: the tasks of a topic, the newest first. What the server rendered stays until it is live.
 
 import { prepare } from "./announcer.js";
-import { make } from "./dom.js";
+import { make, write } from "./dom.js";
 import { getClient } from "./page.js";
+import { number } from "./words.js";
+
+/** Before these there was nothing yet that could be old. */
+const BEGINS = new Set([null, "connecting", "catching-up"]);
 
 /**
- * A list of `<task-progress>`. `topic` is `mine` or `tasks`; `empty` is what it says when there is none; `limit`
- * how many it shows.
+ * A list of `<task-progress>`. `topic` is `mine` or `tasks`; `actions` offers to cancel and to retry; `label`
+ * names the list; `empty` is what it says when there is none, or an element of the class `rt-empty` within;
+ * `limit` how many it shows; `stale-after` as of `<task-progress>`. It sets `data-old` while it may be old.
  */
 export class TaskList extends HTMLElement {
   #client = null;
   #listening = null;
   #list = null;
   #empty = null;
+  #more = null;
   #items = new Map();
+  #cut = false; // the server has more than it sent
+  #wasLive = false;
 
   connectedCallback() {
     this.#client = getClient();
-    this.#client.follow(this.#topic);
+    this.#client.follow(this.#topic, this.#limit);
     this.#listening = new AbortController();
     const { signal } = this.#listening;
     this.#client.addEventListener("snapshot", () => this.#drawAll(), { signal });
     this.#client.addEventListener("change", ({ detail }) => this.#change(detail), { signal });
+    this.#client.addEventListener("frame", ({ detail }) => this.#heard(detail), { signal });
     this.#client.addEventListener("state", () => this.#stale(), { signal });
     prepare();
     if (this.#client.state === "live") this.#drawAll();
@@ -39,12 +48,17 @@ export class TaskList extends HTMLElement {
     return Number(this.getAttribute("limit")) || 100;
   }
 
+  /** Take over what the server has rendered, or make it. */
   #build() {
     if (this.#list !== null) return;
-    this.#list = make("ol", "rt-tasks");
-    this.#empty = make("p", "rt-empty", this.getAttribute("empty") || "No tasks yet.");
+    this.#list = this.querySelector(".rt-tasks") ?? make("ol", "rt-tasks");
+    this.#empty = this.querySelector(".rt-empty") ?? make("p", "rt-empty", this.getAttribute("empty") || "No tasks yet.");
+    this.#more = this.querySelector(".rt-more") ?? make("p", "rt-more");
     if (this.hasAttribute("label")) this.#list.setAttribute("aria-label", this.getAttribute("label"));
-    this.replaceChildren(this.#list, this.#empty);
+    for (const item of this.#list.children) {
+      this.#items.set(item.querySelector("task-progress").getAttribute("task-id"), item);
+    }
+    this.append(this.#list, this.#more, this.#empty);
   }
 
   /** What the page's client holds for others, such as a task watched by its id, may not be ours. */
@@ -64,6 +78,12 @@ export class TaskList extends HTMLElement {
     this.#finish();
   }
 
+  #heard({ type, topics, recovered = false, truncated = false }) {
+    if (type !== "subscribed" || recovered || !topics.includes(this.#topic)) return;
+    this.#cut = truncated;
+    if (this.#list !== null) this.#finish();
+  }
+
   #draw(id) {
     const task = this.#client.tasks.get(id);
     if (!this.#shows(task)) {
@@ -72,13 +92,17 @@ export class TaskList extends HTMLElement {
       return;
     }
     if (!this.#items.has(id)) this.#insert(id, task);
-    this.#items.get(id).firstElementChild.task = task;
+    this.#items.get(id).querySelector("task-progress").task = task;
   }
 
   #insert(id, { created_at: created }) {
-    const item = make("li");
+    const [item, task] = [make("li"), document.createElement("task-progress")];
     item.dataset.created = created;
-    item.append(document.createElement("task-progress"));
+    task.setAttribute("task-id", id);
+    for (const name of ["actions", "stale-after"]) {
+      if (this.hasAttribute(name)) task.setAttribute(name, this.getAttribute(name));
+    }
+    item.append(task);
     this.#items.set(id, item);
     const next = [...this.#list.children].find((other) => other.dataset.created < created);
     this.#list.insertBefore(item, next ?? null);
@@ -90,12 +114,16 @@ export class TaskList extends HTMLElement {
       const last = this.#list.lastElementChild;
       for (const [id, item] of this.#items) if (item === last) this.#items.delete(id);
       last.remove();
+      this.#cut = true;
     }
     this.#empty.hidden = this.#items.size > 0;
+    write(this.#more, this.#cut ? `Only the newest ${number.format(this.#items.size)} are shown.` : "");
     this.#stale();
   }
 
   #stale() {
-    this.toggleAttribute("data-old", this.#client.state !== "live");
+    const { state } = this.#client;
+    if (state === "live") this.#wasLive = true;
+    this.toggleAttribute("data-old", state !== "live" && (this.#wasLive || !BEGINS.has(state)));
   }
 }

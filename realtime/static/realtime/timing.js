@@ -20,3 +20,22 @@ export const LONGEST_TIMER = 2 ** 31 - 1;
 export function jittered(attempt, { backOff, backOffLimit }) {
   return Math.random() * Math.min(backOffLimit, backOff * 2 ** attempt);
 }
+
+const ticking = new Set();
+let ticker = null;
+
+function tick() {
+  for (const task of [...ticking]) task();
+}
+
+/** Call this each second, together with all others, until the returned function is called. */
+export function eachSecond(task) {
+  ticking.add(task);
+  ticker ??= setInterval(tick, 1000);
+  return () => {
+    ticking.delete(task);
+    if (ticking.size > 0) return;
+    clearInterval(ticker);
+    ticker = null;
+  };
+}

@@ -1,34 +1,52 @@
 // The words and icons of the elements. Every state has both, so that none is told by its colour alone.
+// An icon is named as its symbol in icons.svg.
 
 export const STATUS = {
-  waiting: ["Waiting", "○"],
-  running: ["Running", "▶"],
-  cancelling: ["Cancelling", "◌"],
-  cancelled: ["Cancelled", "⊘"],
-  done: ["Completed", "✓"],
-  failed: ["Failed", "✕"],
-  stale: ["No news", "?"],
-  denied: ["Not available", "⊘"],
+  waiting: ["Waiting", "waiting"],
+  running: ["Running", "running"],
+  cancelling: ["Cancelling…", "cancelling"],
+  cancelled: ["Cancelled", "cancelled"],
+  done: ["Completed", "done"],
+  failed: ["Failed", "failed"],
+  stale: ["No news", "stale"],
+  denied: ["Not available", "denied"],
 };
 
 export const CONNECTION = {
-  connecting: ["Connecting…", "…"],
-  live: ["Live", "●"],
-  "catching-up": ["Catching up…", "◐"],
-  reconnecting: ["Reconnecting…", "○"],
-  offline: ["Offline", "⚠"],
-  paused: ["Paused", "‖"],
-  denied: ["Disconnected", "✕"],
+  connecting: ["Connecting…", "connecting"],
+  live: ["Live", "live"],
+  "catching-up": ["Catching up…", "catching-up"],
+  reconnecting: ["Reconnecting…", "reconnecting"],
+  offline: ["Offline", "offline"],
+  paused: ["Paused", "paused"],
+  denied: ["Disconnected", "denied"],
 };
 
 export const LEVEL = {
-  info: ["Information", "ℹ"],
-  success: ["Success", "✓"],
-  warning: ["Warning", "⚠"],
-  critical: ["Critical", "‼"],
+  info: ["Information", "info"],
+  success: ["Success", "success"],
+  warning: ["Warning", "warning"],
+  critical: ["Critical", "critical"],
 };
 
-const number = new Intl.NumberFormat(document.documentElement.lang || undefined);
+export const number = new Intl.NumberFormat(document.documentElement.lang || undefined);
+const time = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+/** A moment in the reader's own zone, with its day unless that is today. */
+export function clock(milliseconds) {
+  const moment = new Date(milliseconds);
+  return (moment.toDateString() === new Date().toDateString() ? time : dayAndTime).format(moment);
+}
+
+/** A length of time in its two largest units: “1 min 5 s”. */
+export function duration(milliseconds) {
+  const seconds = Math.max(0, Math.round(milliseconds / 1000));
+  const [minutes, hours] = [Math.floor(seconds / 60), Math.floor(seconds / 3600)];
+  if (hours > 0) return `${hours} h ${minutes % 60} min`;
+  if (minutes > 0) return `${minutes} min ${seconds % 60} s`;
+  return `${seconds} s`;
+}
 
 /** What a task looks like: a key of `STATUS`. It is stale after so many milliseconds without a report. */
 export function taskState(task, now, staleAfter = Infinity) {
@@ -62,4 +80,11 @@ export function messageText(task) {
   if (task.error) return task.error;
   if (["completed", "failed", "cancelled"].includes(task.status)) return "";
   return [task.phase, task.message].filter(Boolean).join(": ");
+}
+
+/** When it began and how long it takes: “Started 10:31:05 · 12 s so far”. */
+export function factsText({ created_at: created, started_at: start, finished_at: end }, now) {
+  if (!start) return `Created ${clock(Date.parse(created))}`;
+  const length = duration((end ? Date.parse(end) : now) - Date.parse(start));
+  return `Started ${clock(Date.parse(start))} · ${end ? `took ${length}` : `${length} so far`}`;
 }

@@ -1,7 +1,8 @@
-"""`manage.py demo_worker`: do the demonstration's jobs, round after round, until told to stop."""
+"""`manage.py demo_worker`: do what people ask for, and jobs of its own, until told to stop."""
 
 import argparse
 import signal
+import threading
 from itertools import cycle
 from typing import Any
 
@@ -10,6 +11,9 @@ from django.core.management.base import BaseCommand, CommandError
 
 from project.demo.jobs import JOBS
 from project.demo.worker import Worker
+
+#: So many tasks of those that people ask for are done at a time.
+HANDS = 2
 
 
 def _positive(text: str) -> float:
@@ -29,8 +33,13 @@ class Command(BaseCommand):
         parser.add_argument(
             "--seconds", type=_positive, default=10, help="length of a job (default: %(default)s)"
         )
-        parser.add_argument("--keep", type=int, default=20, help="tasks that stay (default: %(default)s)")
-        parser.add_argument("--once", action="store_true", help="one round only")
+        parser.add_argument(
+            "--keep", type=int, default=20, help="finished tasks that stay (default: %(default)s)"
+        )
+        parser.add_argument(
+            "--once", action="store_true", help="one round only, and nothing that people ask for"
+        )
+        parser.add_argument("--no-round", action="store_true", help="only what people ask for")
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Work until a signal comes, or for one round."""
@@ -40,4 +49,12 @@ class Command(BaseCommand):
         worker = Worker(user, seconds=options["seconds"], keep=options["keep"])
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: worker.stop())
-        worker.run(JOBS if options["once"] else cycle(JOBS))
+        if options["once"]:
+            return worker.run(JOBS)
+        hands = [threading.Thread(target=worker.serve) for _ in range(HANDS)]
+        for hand in hands:
+            hand.start()
+        if not options["no_round"]:
+            worker.run(cycle(JOBS))
+        for hand in hands:
+            hand.join()
