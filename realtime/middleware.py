@@ -41,6 +41,11 @@ class Guard:
         self._stream_path: str | None = None
         self._server_is_known = False
 
+    @property
+    def websocket_path(self) -> str:
+        """Where the project serves the WebSocket."""
+        return self._websocket_path
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the connection on; those that are not ours untouched."""
         if not self._server_is_known:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 from tests.kit.ports import HOST, listen
@@ -18,14 +18,20 @@ class Middlebox:
     """Stands before a server, in a thread of its own; use it in a `with` block.
 
     `blocks_upgrades`: a WebSocket is answered 400. `holds_streams`: of an event stream nothing is passed
-    on, as by a proxy that waits for a response's end. `open`: whether anybody gets through at all. Each
-    may be changed at any time and counts for the requests after it.
+    on, as by a proxy that waits for a response's end. `open`: whether anybody gets through at all.
+    `alters_request` and `alters_answer` change the head of a request, or the first bytes of its answer.
+    `hoards_streams` is how many seconds each piece of a stream is kept; `patience`, after how many without
+    a byte from the server a line is cut. Each may be changed at any time and counts for later requests.
     """
 
     def __init__(self, server: Server, *, blocks_upgrades: bool = False, holds_streams: bool = False) -> None:
         self.blocks_upgrades = blocks_upgrades
         self.holds_streams = holds_streams
         self.open = True
+        self.alters_request: Callable[[bytes], bytes] = lambda head: head
+        self.alters_answer: Callable[[bytes], bytes] = lambda begin: begin
+        self.hoards_streams = 0.0
+        self.patience: float | None = None
         self._upstream = server.port
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="middlebox", daemon=True)
@@ -99,8 +105,9 @@ class Middlebox:
         held = self.holds_streams and head.startswith(b"GET /events")
         up = asyncio.create_task(self._pump(reader, requests))
         try:
-            requests.write(head)
-            await self._pump(answers, None if held else writer)
+            requests.write(self.alters_request(head))
+            hoards = self.hoards_streams if head.startswith(b"GET /events") else 0.0
+            await self._pump_down(answers, None if held else writer, hoards)
             if not held and writer.can_write_eof():
                 await writer.drain()
                 writer.close()
@@ -109,9 +116,24 @@ class Middlebox:
             up.cancel()
             requests.transport.abort()
 
-    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None) -> None:
+    async def _pump_down(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter | None, hoards: float
+    ) -> None:
+        alter = self.alters_answer
+        with contextlib.suppress(OSError, TimeoutError):
+            while True:
+                async with asyncio.timeout(self.patience):
+                    chunk = await reader.read(65_536)
+                if not chunk:
+                    return
+                await asyncio.sleep(hoards)
+                if writer is not None:
+                    writer.write(alter(chunk))
+                    await writer.drain()
+                alter = bytes
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
             while chunk := await reader.read(65_536):
-                if writer is not None:
-                    writer.write(chunk)
-                    await writer.drain()
+                writer.write(chunk)
+                await writer.drain()

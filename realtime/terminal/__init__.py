@@ -1,0 +1,1 @@
+"""Tasks on a terminal: what ``manage.py watch`` follows, counts and shows."""
