@@ -13,6 +13,8 @@ TASK_DELETED = "task_deleted"
 TASK_LOG = "task_log"
 BROADCAST = "broadcast"
 BROADCAST_RETRACTED = "broadcast_retracted"
+#: An event of one of the project's own topics; in ``data`` its ``event``, ``data`` and perhaps ``audience``.
+TOPIC_EVENT = "topic_event"
 #: Internal: rights of the user in ``owner`` may have changed ("" means anybody's). No client sees it.
 USER_CHANGED = "user_changed"
 #: Internal: the connection in ``data`` of the user in ``owner`` is to be closed, wherever it is served.
@@ -22,8 +24,10 @@ CONNECTION_CLOSED = "connection_closed"
 TASK_KINDS = frozenset({TASK_UPDATE, TASK_DELETED})
 OF_TASKS = TASK_KINDS | {TASK_LOG}
 BROADCAST_KINDS = frozenset({BROADCAST, BROADCAST_RETRACTED})
+#: What carries its audience with it.
+AUDIENCE_KINDS = BROADCAST_KINDS | {TOPIC_EVENT}
 INTERNAL_KINDS = frozenset({USER_CHANGED, CONNECTION_CLOSED})
-KINDS = OF_TASKS | BROADCAST_KINDS | INTERNAL_KINDS
+KINDS = OF_TASKS | AUDIENCE_KINDS | INTERNAL_KINDS
 
 PENDING, RUNNING, COMPLETED, FAILED, CANCELLED = (
     "pending",
@@ -46,7 +50,7 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """An immutable fact with its place in the log.
 
     ``position`` is 0 until the log has given one. ``owner`` and ``previous_owner`` are user ids as
-    text, "" for nobody. ``timestamp`` is RFC 3339, UTC, with ``Z``.
+    text, "" for nobody. ``timestamp`` is RFC 3339, UTC, with ``Z``. ``topic`` is that of a topic event.
     """
 
     position: int
@@ -57,6 +61,7 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     previous_owner: str = ""
     version: int = 0
     data: dict[str, Any] = {}
+    topic: str = ""
 
     @property
     def final(self) -> bool:
@@ -97,13 +102,16 @@ class Viewer(msgspec.Struct, frozen=True):
     credential: Credential | None = None
 
     def sees(self, event: LogEvent) -> bool:
-        """Tell whether ``event`` may reach this viewer: the same rule live and at replay."""
+        """Tell whether ``event`` may reach this viewer: the same rule live and at replay.
+
+        Who is subscribed to a topic has been let in; here it is asked whether the event is for him.
+        """
         if event.kind in OF_TASKS:
             return self.view_all or self.user_id in (event.owner, event.previous_owner)
-        return event.kind in BROADCAST_KINDS and self.is_in(event.data.get("audience") or {})
+        return event.kind in AUDIENCE_KINDS and self.is_in(event.data.get("audience") or {})
 
     def is_in(self, audience: dict[str, Any]) -> bool:
-        """Tell whether this viewer is in a broadcast's audience; one without a kind is everyone."""
+        """Tell whether this viewer is in an event's audience; one without a kind is everyone."""
         match audience.get("kind", EVERYONE):
             case "everyone":
                 return True
@@ -121,8 +129,8 @@ class Viewer(msgspec.Struct, frozen=True):
 
 
 def with_audience(event: LogEvent) -> LogEvent:
-    """Return a broadcast whose named users are a set: every connection is looked up in it."""
-    audience = event.data.get("audience") if event.kind in BROADCAST_KINDS else None
+    """Return an event whose named users are a set: every connection is looked up in it."""
+    audience = event.data.get("audience") if event.kind in AUDIENCE_KINDS else None
     if not audience or USERS not in audience:
         return event
     named = {**audience, USERS: frozenset(audience[USERS])}

@@ -73,6 +73,7 @@ class Hub:
         self._spawn(self.connections.stay())
         self._spawn(self._follow())
         self._spawn(self._watch_rights())
+        self._spawn(self.rights.watch_topics(self._attempts))
         self._spawn(chores.watch_transports(self.subscribers))
         self.ready.set()
         self._use_early()

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Collection, Hashable
 from typing import Any
 
-from realtime import database, replay, snapshots
+from realtime import database, grants, replay, snapshots
 from realtime.events import LogEvent, Viewer
 from realtime.topics import Subscriptions
 
@@ -69,17 +69,26 @@ class Reader:
             self._notices = None
             return await database.run_now(snapshots.load_notices, self._using)
 
+    async def granted(self, topics: Collection[str], viewer: Viewer) -> set[str]:
+        """Return those of the project's own topics that the viewer may see."""
+        pairs = [(viewer.user_id, topic) for topic in topics]
+        return {topic for _, topic in await database.run(grants.granted, pairs)}
+
     async def snapshot(
         self, wanted: Subscriptions, viewer: Viewer, notices: bool = False
     ) -> snapshots.Snapshot:
         """Read the current rows of what is wanted and may be seen, and the ``notices`` if they are too."""
         snapshot = None
-        if wanted.topics:
+        own = wanted.own
+        if len(wanted.topics) > len(own):
             snapshot = await database.run(snapshots.load_topics, list(wanted.topics), viewer, self._using)
         states = await self.states(wanted.task_ids) if wanted.task_ids else None
         if snapshot is None:
             # Of nothing, every position is a true snapshot.
             snapshot = snapshots.Snapshot(states.position if states else sys.maxsize)
+        if own:
+            snapshot.own = await database.run(snapshots.load_own, own, viewer.user_id, self._using)
+            snapshot.position = min(snapshot.position, snapshot.own.position)
         if states is not None:
             snapshot.position = min(snapshot.position, states.position)
             for task_id, state in states.tasks.items():

@@ -10,7 +10,7 @@ from django.db.models import Q, QuerySet
 
 from realtime import log
 from realtime.conf import conf
-from realtime.events import BROADCAST_KINDS, OF_TASKS, TASK_KINDS, LogEvent, Viewer
+from realtime.events import AUDIENCE_KINDS, BROADCAST_KINDS, OF_TASKS, TASK_KINDS, LogEvent, Viewer
 from realtime.models.log import Event
 from realtime.topics import BROADCASTS, TASKS
 
@@ -41,29 +41,35 @@ def read(after: int, upto: int, limit: int = PAGE, using: str | None = None) -> 
 
 def matching(keys: Iterable[str]) -> Q:
     """Return the filter for the events that match one of ``keys``."""
-    condition, task_ids = Q(pk__in=()), []
+    condition = Q(pk__in=())
+    task_ids: list[str] = []
+    topics: list[str] = []
     for key in keys:
         kind, _, value = key.partition(":")
         if kind == "task":
             task_ids.append(value)
+        elif kind == "topic":
+            topics.append(value)
         elif kind == "mine":
             condition |= Q(kind__in=TASK_KINDS) & (Q(owner=value) | Q(previous_owner=value))
         elif kind == TASKS:
             condition |= Q(kind__in=TASK_KINDS)
         elif kind == BROADCASTS:
             condition |= Q(kind__in=BROADCAST_KINDS)
+    if topics:
+        condition |= Q(topic__in=topics)
     return condition | Q(kind__in=OF_TASKS, task_id__in=task_ids) if task_ids else condition
 
 
 def visible(viewer: Viewer) -> Q:
-    """Return the filter for the events that :meth:`Viewer.sees`, and the broadcasts to others.
+    """Return the filter for the events that :meth:`Viewer.sees`, and those with an audience of others.
 
     Who reads takes these out: an audience is not a column.
     """
     if viewer.view_all:
         return Q()
     mine = Q(owner=viewer.user_id) | Q(previous_owner=viewer.user_id)
-    return (Q(kind__in=OF_TASKS) & mine) | Q(kind__in=BROADCAST_KINDS)
+    return (Q(kind__in=OF_TASKS) & mine) | Q(kind__in=AUDIENCE_KINDS)
 
 
 def page(

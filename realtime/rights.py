@@ -1,21 +1,28 @@
-"""Rights that change while a connection is open: noticed by internal events, and by a recheck."""
+"""Rights that change while a connection is open: noticed by internal events, and by a recheck.
+
+Those to the project's own topics are the project's to say, and nothing tells when they change: they are asked
+again and again, apart from the others, which must not wait for the project's code.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from realtime import database
+from realtime import database, grants, registry
 from realtime.auth import identity, sessions, tokens
 from realtime.events import CONNECTION_CLOSED, USER_CHANGED, Credential, LogEvent, Viewer
-from realtime.exceptions import DISCONNECTED, REVOKED, USER_INACTIVE, Refused
+from realtime.exceptions import DISCONNECTED, REVOKED, UNKNOWN_TOPIC, USER_INACTIVE, Refused
+from realtime.topics import Subscriptions
 
 if TYPE_CHECKING:
+    from realtime.chores import Attempts
     from realtime.stream.connection import Connection
 
 logger = logging.getLogger("realtime.rights")
@@ -25,6 +32,9 @@ logger = logging.getLogger("realtime.rights")
 RECHECK_INTERVAL = 4.0
 #: Users looked up in one query.
 BATCH = 500
+#: Seconds between looks at who may still see the project's own topics; and how many are asked at a time.
+TOPICS_INTERVAL = 3.0
+TOPICS_BATCH = 100
 
 
 class Found(NamedTuple):
@@ -86,6 +96,29 @@ class Rights:
             for user_id in batch:
                 self._apply(user_id, found)
 
+    async def recheck_topics(self) -> None:
+        """Ask the project whether who is subscribed to its topics still may be; end what may not."""
+        if not registry.registered:
+            return
+        pairs = [*{pair for stream in self._all() for pair in _pairs(stream)}]
+        for start in range(0, len(pairs), TOPICS_BATCH):
+            batch = set(pairs[start : start + TOPICS_BATCH])
+            gone = batch - await database.run(grants.granted, batch)
+            for user_id in {user_id for user_id, _ in gone}:
+                for stream in [*self._streams.get(user_id, ())]:
+                    topics = [pair[1] for pair in _pairs(stream) if pair in gone]
+                    if topics and not stream.ended:
+                        stream.drop(Subscriptions((), topics), reason=UNKNOWN_TOPIC.code)
+
+    async def watch_topics(self, attempts: Attempts) -> None:
+        """Do that for ever."""
+        while True:
+            await asyncio.sleep(TOPICS_INTERVAL)
+            await attempts.make("The rights to topics cannot be asked for", self.recheck_topics())
+
+    def _all(self) -> Iterator[Connection]:
+        return chain.from_iterable(self._streams.values())
+
     def _session_keys(self, user_id: str) -> set[str]:
         credentials = {stream.viewer.credential for stream in self._streams.get(user_id, ())}
         return {c.session for c in credentials if c is not None and c.session}
@@ -111,6 +144,10 @@ def _holds(credential: Credential, user_id: str, now: Viewer, found: Found) -> b
     if credential.kind == sessions.KIND:
         return credential.session in found.sessions
     return credential.issued_at > found.revoked.get(user_id, float("-inf"))
+
+
+def _pairs(stream: Connection) -> list[grants.Pair]:
+    return [(stream.viewer.user_id, topic) for topic in stream.subscriptions.own]
 
 
 def look_up(user_ids: list[str], session_keys: Collection[str]) -> Found:

@@ -5,6 +5,7 @@ import os
 from project.settings import *  # noqa: F403
 
 ROOT_URLCONF = "tests.flow_urls"
+INSTALLED_APPS = ["tests.orders", *INSTALLED_APPS]  # noqa: F405
 if "FLOW_GZIP" in os.environ:
     MIDDLEWARE = ["django.middleware.gzip.GZipMiddleware", *MIDDLEWARE]  # noqa: F405
 # The tests of one user call more often than one client would; the rates have tests of their own.

@@ -6,6 +6,8 @@ from project.settings import *  # noqa: F403
 from tests.kit.reaper import workspace
 from tests.kit.services import postgres
 
+# First: a model of a project's may be live whatever stands before it.
+INSTALLED_APPS = ["tests.orders", *INSTALLED_APPS]  # noqa: F405
 SECRET_KEY = "for the tests only, long enough for HMAC with SHA-256"
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 

@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import Permission
 from django.test import Client
 
-from realtime import log
+from realtime import log, publish
 from realtime.models import Event, Task
 
 LIST = "/admin/realtime/event/"
@@ -60,6 +60,28 @@ def test_search_finds_a_task_or_a_position_exactly(engine: str, reader: Client) 
     assert [event.task_id for event in shown(reader, f"q={position}")] == [str(other.pk)]
     for text in (str(task.pk)[:8], "import", uuid.uuid4(), "9" * 18, "9" * 5000, "%F0%9F%98%80", "'--"):
         assert shown(reader, f"q={text}") == []
+
+
+def test_search_finds_a_topic_of_the_projects(engine: str, reader: Client) -> None:
+    """Its events, each with the word for what happened; the data of one, whole."""
+    publish("order.42", "paid", {"total": SCRIPT}, audience="staff")
+    publish("order.420", "paid")
+    publish("order.42", "shipped")
+    assert [e.data["event"] for e in shown(reader, "q=order.42")] == ["shipped", "paid"]
+    assert [e.data["event"] for e in shown(reader, "q=order.42&o=0")] == ["paid", "shipped"]
+    assert shown(reader, "q=order") == shown(reader, "q=order.4") == []
+    assert [e.topic for e in shown(reader, "kind__exact=topic_event")] == [
+        "order.42",
+        "order.420",
+        "order.42",
+    ]
+    assert "order.42: shipped" in reader.get(LIST).content.decode()
+    html = reader.get(
+        f"{LIST}{Event.objects.filter(topic='order.42').earliest('pk').pk}/change/"
+    ).content.decode()
+    assert SCRIPT not in html
+    for text in ("order.42", "&quot;event&quot;: &quot;paid&quot;", "&quot;kind&quot;: &quot;staff&quot;"):
+        assert text in html
 
 
 @pytest.mark.requirement("K20")

@@ -23,6 +23,7 @@ EVENT_FRAMES = (
     server.TaskLog,
     server.Broadcast,
     server.BroadcastRetracted,
+    server.TopicEvent,
 )
 
 

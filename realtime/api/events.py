@@ -11,11 +11,11 @@ from drf_spectacular.utils import OpenApiParameter
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from realtime import log, replay, snapshots
+from realtime import grants, log, replay, snapshots
 from realtime.api import answers, listing
 from realtime.api.answers import EventList, position_header, positioned
 from realtime.api.base import RealtimeView, viewer
-from realtime.api.parameters import Parameters, as_uuid
+from realtime.api.parameters import Parameters, as_uuid, wrong
 from realtime.api.schema import describe, error
 from realtime.conf import conf
 from realtime.events import OF_TASKS, TASK_KINDS, LogEvent, Viewer, now
@@ -32,7 +32,8 @@ from realtime.models import Event
 from realtime.protocol import client, server
 from realtime.protocol.delivery import frame_of
 from realtime.stream.catchup import EXPIRED, TOO_FAR_BEHIND, UNKNOWN_POSITION
-from realtime.topics import BROADCASTS, MINE, TASKS, TOPICS, Subscriptions
+from realtime.stream.frames import states
+from realtime.topics import BROADCASTS, MINE, OWN_PATTERN, TASKS, TOPICS, Subscriptions, is_own
 
 _CURSOR = OpenApiParameter(
     "after",
@@ -64,7 +65,12 @@ class Events(RealtimeView):
             _CURSOR,
             _LIMIT,
             OpenApiParameter(
-                "topic", str, many=True, enum=TOPICS, description="Neither this nor `task_id`: `mine`."
+                "topic",
+                {"type": "array", "items": {"type": "string", "pattern": f"^(?:{OWN_PATTERN})$"}},
+                description=(
+                    f"{', '.join(f'`{topic}`' for topic in TOPICS)}, or one of the site's own, such as "
+                    "`order.42`. Neither this nor `task_id`: `mine`."
+                ),
             ),
             OpenApiParameter("task_id", UUID, many=True),
             position_header(200),
@@ -81,16 +87,26 @@ class Events(RealtimeView):
     def get(self, request: Request) -> Response:
         """Read what happened after a cursor, or how things are."""
         asked, caller = Parameters(request, ("after", "limit", "topic", "task_id")), viewer(request)
-        topics, task_ids = asked.words("topic", TOPICS), asked.uuids("task_id")
+        topics, task_ids = asked.all("topic"), asked.uuids("task_id")
         wanted = Subscriptions(task_ids, topics or ([] if task_ids else [MINE]))
         if len(wanted) > conf.MAX_SUBSCRIPTIONS:
             raise Refused(TOO_MANY_SUBSCRIPTIONS, f"At most {conf.MAX_SUBSCRIPTIONS} tasks and topics.")
         if TASKS in wanted.topics and not caller.view_all:
             raise Refused(FORBIDDEN, "The topic tasks needs the permission realtime.view_task.")
+        _check_topics(caller, wanted)
         poll = _poll(asked, caller, wanted)
         if poll.after is None and task_ids and _seen(caller, wanted) < len(wanted.task_ids):
             raise Refused(NOT_FOUND)
         return answer(poll)
+
+
+def _check_topics(caller: Viewer, wanted: Subscriptions) -> None:
+    """Raise ``InvalidValue`` for a topic that is none, and alike for one that the caller may not see."""
+    asked = [(caller.user_id, topic) for topic in wanted.own]
+    granted = grants.granted([pair for pair in asked if is_own(pair[1])]) if asked else set()
+    for pair in asked:
+        if pair not in granted:
+            raise wrong("topic", f"Unknown topic: {pair[1][:100]}")
 
 
 class TaskEvents(RealtimeView):
@@ -160,6 +176,8 @@ def _snapshot(poll: Poll, reason: str | None) -> Response:
     caller, wanted = poll.viewer, poll.wanted
     position = log.position()
     topics = snapshots.load_topics(wanted.topics, caller)
+    if own := wanted.own:
+        topics.own = snapshots.load_own(own, caller.user_id)
     rows = topics.rows
     for task_id, state in snapshots.load_states(list(wanted.task_ids)).tasks.items():
         if caller.view_all or state.owner == caller.user_id:
@@ -171,6 +189,7 @@ def _snapshot(poll: Poll, reason: str | None) -> Response:
         server.TaskUpdate(timestamp=now(), task_id=task_id, data=data, snapshot=True)
         for task_id, data in rows.items()
     ]
+    frames += states(topics)
     frames += [frame_of(notice, snapshot=True) for notice in reversed(notices)]
     return _list(frames, position, truncated=topics.truncated, reset=reason)
 

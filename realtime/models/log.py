@@ -23,6 +23,8 @@ class Event(models.Model):
     previous_owner = models.CharField(max_length=64, blank=True, default="")
     version = models.BigIntegerField(default=0)
     data = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    # NULL, not "": what most events have costs nothing, and while a deploy lasts older processes write none.
+    topic = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
     created_at = models.DateTimeField()
 
     class Meta:
@@ -36,10 +38,16 @@ class Event(models.Model):
             models.Index(fields=["owner", "position"], name="realtime_event_owner"),
             models.Index(fields=["previous_owner", "position"], name="realtime_event_previous"),
             models.Index(fields=["kind", "position"], name="realtime_event_kind"),
+            models.Index(
+                fields=["topic", "position"],
+                condition=models.Q(topic__isnull=False),
+                name="realtime_event_topic",
+            ),
         )
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.task_id or self.owner} at {self.position or 'no position yet'}"
+        about = self.topic or self.task_id or self.owner
+        return f"{self.kind} {about} at {self.position or 'no position yet'}"
 
     def as_log_event(self) -> LogEvent:
         """Return the row as the value that travels; ``position`` 0 while it has none."""
@@ -52,6 +60,7 @@ class Event(models.Model):
             previous_owner=self.previous_owner,
             version=self.version,
             data=self.data,
+            topic=self.topic or "",
         )
 
 

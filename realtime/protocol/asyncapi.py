@@ -18,6 +18,12 @@ _CHOICE = {
     "task_id": {"type": "array", "items": {"type": "string", "format": "uuid"}},
     "topic": {"type": "array", "items": {"type": "string"}},
     "last_event_id": {"type": "string", "description": "The cursor; the header Last-Event-ID wins."},
+    "format": {
+        "type": "string",
+        "enum": ["json", "html"],
+        "default": "json",
+        "description": "html: fragments for pages, in events of other names, not these messages.",
+    },
 }
 
 

@@ -15,7 +15,7 @@ from realtime.exceptions import (
     UNKNOWN_TOPIC,
     ProtocolError,
 )
-from realtime.topics import TOPICS, Subscriptions
+from realtime.topics import TOPICS, Subscriptions, is_own
 
 RequestId = str | int | None
 
@@ -37,7 +37,8 @@ class _Selection(_Message, frozen=True, kw_only=True):
     def subscriptions(self) -> Subscriptions:
         """Return what was chosen, checked.
 
-        Raises ``ProtocolError`` for a task id that is no UUID, an unknown topic, or no choice at all.
+        Raises ``ProtocolError`` for a task id that is no UUID, what cannot be a topic, or no choice at all.
+        Which of the project's topics there are, and who may see them, is asked later.
         """
         task_ids = [*([self.task_id] if self.task_id is not None else []), *self.task_ids]
         topics = [*([self.topic] if self.topic is not None else []), *self.topics]
@@ -48,12 +49,8 @@ class _Selection(_Message, frozen=True, kw_only=True):
                 self.request_id,
             )
         for topic in topics:
-            if topic not in TOPICS:
-                raise ProtocolError(
-                    UNKNOWN_TOPIC,
-                    f"Unknown topic: {topic[:100]}. Topics are {', '.join(TOPICS)}.",
-                    self.request_id,
-                )
+            if topic not in TOPICS and not is_own(topic):
+                raise ProtocolError(UNKNOWN_TOPIC, f"Unknown topic: {topic[:100]}", self.request_id)
         return Subscriptions([canonical_uuid(t, self.request_id) for t in task_ids], topics)
 
 

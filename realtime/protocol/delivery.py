@@ -16,6 +16,7 @@ from realtime.events import (
     TASK_KINDS,
     TASK_LOG,
     TASK_UPDATE,
+    TOPIC_EVENT,
     LogEvent,
     with_audience,
 )
@@ -32,7 +33,7 @@ def frame_of(
 ) -> server.Frame:
     """Return the frame that tells a client of ``event``; ``removed`` for one who loses the task.
 
-    ``snapshot`` is for a notice that is still in its window.
+    ``snapshot`` is for a notice that is still in its window, and for what a topic's snapshot may not hold.
     """
     id = event.position if with_id and not snapshot else UNSET
     if removed:
@@ -57,6 +58,15 @@ def frame_of(
             id=id,
             timestamp=event.timestamp,
             broadcast_id=str(event.data.get("broadcast_id", "")),
+        )
+    if event.kind == TOPIC_EVENT:
+        return server.TopicEvent(
+            id=id,
+            timestamp=event.timestamp,
+            topic=event.topic,
+            event=str(event.data.get("event", "")),
+            data=event.data.get("data", {}),
+            snapshot=snapshot,
         )
     return server.TaskDeleted(id=id, timestamp=event.timestamp, task_id=event.task_id, version=event.version)
 
@@ -131,5 +141,11 @@ class Delivery:
         key = (encode, removed)
         payload = self._encoded.get(key)
         if payload is None:
-            payload = self._encoded[key] = encode(frame_of(self.event, removed=removed))
+            # Who writes pages wants the event: its frame does not tell that a task changed hands.
+            of_event: Any = getattr(encode, "of_event", None)
+            if of_event is None:
+                payload = encode(frame_of(self.event, removed=removed))
+            else:
+                payload = of_event(self.event, removed)
+            self._encoded[key] = payload
         return payload

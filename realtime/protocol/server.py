@@ -82,6 +82,19 @@ class BroadcastRetracted(Frame, kw_only=True, tag="broadcast_retracted"):
     broadcast_id: str
 
 
+class TopicEvent(Frame, kw_only=True, tag="topic_event"):
+    """Something happened in one of the project's own topics: ``event`` says what.
+
+    With ``snapshot``, ``event`` is ``snapshot`` and ``data`` how things are; after it perhaps what has
+    happened since.
+    """
+
+    topic: str
+    event: str
+    data: dict[str, Any]
+    snapshot: bool = False
+
+
 class Subscribed(Frame, kw_only=True, tag="subscribed"):
     """What was asked for is being served, from ``position`` on."""
 
@@ -179,6 +192,7 @@ FRAMES: tuple[type[Frame], ...] = (
     TaskLog,
     Broadcast,
     BroadcastRetracted,
+    TopicEvent,
     Subscribed,
     Unsubscribed,
     Reset,

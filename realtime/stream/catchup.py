@@ -27,13 +27,20 @@ class Step(NamedTuple):
 class CatchUp:
     """One stream's way back to its hub. ``active`` from falling behind until it has caught up."""
 
-    def __init__(self, hub: Hub, wake: Callable[[], None]) -> None:
+    def __init__(self, hub: Hub, wake: Callable[[], None], limit: int | None = None) -> None:
         self.active = False
+        self._own_limit = limit
         self._hub = hub
         self._wake = wake
         self._counted = False
         self._from_elsewhere = False
         self._reading: asyncio.Task[Page | None] | None = None
+
+    @property
+    def _limit(self) -> int:
+        """How many events may have been missed: ``REPLAY_LIMIT``, or less."""
+        limit: int = conf.REPLAY_LIMIT
+        return limit if self._own_limit is None else min(limit, self._own_limit)
 
     @property
     def reading(self) -> bool:
@@ -79,7 +86,7 @@ class CatchUp:
         self._from_elsewhere = False
         found = hub.ring.after(cursor, keys, PAGE + 1)
         if found is None:
-            count = 0 if self._counted else conf.REPLAY_LIMIT
+            count = 0 if self._counted else self._limit
             self._read(hub.reader.page(cursor, keys, viewer, count))
             return None
         if not self._counted and self._is_too_much(cursor, keys, viewer):
@@ -96,7 +103,7 @@ class CatchUp:
     def _from_log(self, page: Page, cursor: int, viewer: Viewer) -> Step | str:
         if page.floor > cursor:
             return EXPIRED
-        if not self._counted and page.missed > conf.REPLAY_LIMIT:
+        if not self._counted and page.missed > self._limit:
             return TOO_FAR_BEHIND
         self._counted = True
         metrics.REPLAYS.labels(metrics.LOG).inc()
@@ -105,8 +112,7 @@ class CatchUp:
         return Step([Delivery(e) for e in page.events if e.position <= upto and viewer.sees(e)], upto)
 
     def _is_too_much(self, cursor: int, keys: tuple[str, ...], viewer: Viewer) -> bool:
-        limit: int = conf.REPLAY_LIMIT
-        ring = self._hub.ring
+        limit, ring = self._limit, self._hub.ring
         if ring.count_after(cursor, keys) <= limit:
             return False
         # That counted an event once per key, and those that are not for this viewer.

@@ -20,6 +20,7 @@ from realtime.exceptions import (
     TOO_MANY_PENDING,
     TOO_MANY_SUBSCRIPTIONS,
     UNAVAILABLE,
+    UNKNOWN_TOPIC,
     WRONG_USER,
     ProtocolError,
     Refused,
@@ -160,7 +161,7 @@ class Commands:
         failure = lookup.exception()
         if failure is None:
             then(lookup.result())
-        elif self.stream.resuming or self.stream.was_reset:
+        elif self.stream.resuming or self.stream.was_reset or message is self._resumed is not None:
             # There is no state to stay in: the client comes back with its cursor.
             raise Refused(UNAVAILABLE) from failure
         else:
@@ -178,6 +179,7 @@ class Commands:
         """Add the subscriptions at the cursor, then tell the snapshot, then ``subscribed``."""
         stream, wanted, message = self.stream, self._wanted, self._fresh_for
         stream.advance()
+        request_id = message.request_id if message else None
         keys = [*wanted.keys(stream.viewer), *([] if snapshot.notices is None else [BROADCASTS])]
         # While it was read the cursor went on; what it passed of these keys is not sent any more.
         passed = stream.hub.ring.after(snapshot.position, keys)
@@ -191,7 +193,9 @@ class Commands:
             [d.event for d in passed or () if d.position <= stream.cursor and stream.viewer.sees(d.event)],
             stream.viewer,
         )
-        request_id = message.request_id if message else None
+        for topic, problem in snapshot.own.refused.items():
+            del wanted.topics[topic]
+            stream.error(problem, None, request_id, topic=topic)
         for task_id in [t for t in wanted.task_ids if t not in snapshot.rows]:
             del wanted.task_ids[task_id]
             stream.error(NOT_FOUND, None, request_id, task_id=task_id)
@@ -202,6 +206,10 @@ class Commands:
         stream.add(wanted)
         for data in snapshot.rows.values():
             stream.write_row(data)
+        for topic in snapshot.own.states:
+            stream.hold(topic, snapshot.own.position)
+        for frame in frames.states(snapshot):
+            stream.write(frame)
         for notice in reversed((snapshot.notices or {}).values()):
             stream.write_notice(notice)
         stream.acknowledge(wanted, message, truncated=snapshot.truncated if wanted.topics else UNSET)
@@ -216,6 +224,23 @@ class Commands:
         if self.stream.acknowledged or self.stream.subscriptions:
             raise ProtocolError(LATE_RESUME)
         self._serving = self._resumed = message
+        if own := wanted.own:
+            # Before anything of them is read: what a topic's events tell, they tell to whoever is subscribed.
+            look = self.stream.hub.reader.granted(own, self.stream.viewer)
+            self._look(look, partial(self._resume_granted, after, wanted))
+        else:
+            self._replay(after, wanted)
+
+    def _resume_granted(self, after: int | str, wanted: Subscriptions, granted: set[str]) -> None:
+        """Resume what may still be seen; say what is watched no longer."""
+        stream, refused = self.stream, [topic for topic in wanted.own if topic not in granted]
+        if refused:
+            gone = Subscriptions((), refused)
+            wanted.remove(gone)
+            stream.write(frames.unsubscribed(stream.cursor, stream.id, gone, None, UNKNOWN_TOPIC.code))
+        self._replay(after, wanted)
+
+    def _replay(self, after: int | str, wanted: Subscriptions) -> None:
         self.stream.resume(client.parse_cursor(after), wanted)
         if self.stream.resuming:
             self._look(self.stream.hub.reader.states(wanted.task_ids), self._finish_resume)

@@ -44,6 +44,7 @@ class Connection:
         *,
         ends_with_tasks: bool = False,
         caller: Caller = UNKNOWN_CALLER,
+        replay_limit: int | None = None,
     ) -> None:
         self.hub = hub
         self.caller = caller
@@ -66,10 +67,10 @@ class Connection:
         self._ends_with_tasks = ends_with_tasks
         self._out: list[Payload] = []
         self._refusal: Refused | None = None
-        self._missed = CatchUp(hub, self.subscriber.wake)
+        self._missed = CatchUp(hub, self.subscriber.wake, replay_limit)
         #: Complaints about messages that have not been sent yet.
         self._complaints = 0
-        #: Versions that snapshots contained: no event up to them is sent.
+        #: What snapshots contained, versions of tasks and positions of topics: no event up to it is sent.
         self._held: dict[str, int] = {}
         #: The latest broadcasts that were sent, live or as notices: none of them again.
         self._noticed: dict[str, None] = {}
@@ -148,6 +149,10 @@ class Connection:
         self.write(server.TaskUpdate(timestamp=now(), task_id=data["task_id"], data=data, snapshot=True))
         self._timers.sent_event()
 
+    def hold(self, topic: str, position: int) -> None:
+        """Send no event of a topic up to ``position``: its snapshot contains them."""
+        self._held[topic] = position
+
     def write_notice(self, event: LogEvent) -> None:
         """Send a notice that is still in its window, unless it was sent when it was new."""
         if self.note(event):
@@ -203,10 +208,9 @@ class Connection:
     def forget(self, gone: Subscriptions) -> None:
         """Remove subscriptions; what is buffered for them alone is read past."""
         self.subscriptions.remove(gone)
-        if not self.subscriptions.topics:
-            # Nobody else needs them: a socket that walks through many tasks must not grow.
-            for task_id in gone.task_ids:
-                self._held.pop(task_id, None)
+        # A topic may need those of tasks; else nobody does: a socket that walks through many must not grow.
+        for name in [*gone.topics, *([] if self.subscriptions.topics else gone.task_ids)]:
+            self._held.pop(name, None)
         keys = [k for k in gone.keys(self.viewer) if k != BROADCASTS]
         self.hub.unsubscribe(self.subscriber, keys)
         self.subscriber.fall_behind()

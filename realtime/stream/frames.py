@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +14,9 @@ from realtime.conf import conf
 from realtime.events import now, rfc3339
 from realtime.exceptions import RESTARTING, Problem, Refused
 from realtime.protocol import client, server
+from realtime.protocol.delivery import frame_of
+from realtime.publishing import SNAPSHOT
+from realtime.snapshots import Snapshot
 from realtime.topics import Subscriptions
 
 PROTOCOL = "1.0"
@@ -82,6 +86,14 @@ def status(
         behind=behind,
         request_id=request_id,
     )
+
+
+def states(snapshot: Snapshot) -> Iterator[server.Frame]:
+    """Yield how things are in the project's topics, and what has happened since that may not be in it."""
+    for topic, state in snapshot.own.states.items():
+        yield server.TopicEvent(timestamp=now(), topic=topic, event=SNAPSHOT, data=state, snapshot=True)
+    for event in snapshot.since:
+        yield frame_of(event, snapshot=True)
 
 
 def subscribed(

@@ -104,7 +104,10 @@ class Stream(Connection):
             self._timers.sent_event()
             return
         if not delivery.is_task:
-            self._notice(delivery)
+            if event.topic:
+                self._tell(delivery)
+            else:
+                self._notice(delivery)
             return
         if event.version <= self._held.get(event.task_id, 0):
             return
@@ -115,6 +118,13 @@ class Stream(Connection):
         if (removed or delivery.final) and event.task_id in self.subscriptions.task_ids:
             self.done(event.task_id)
             self.end_if_done()
+
+    def _tell(self, delivery: Delivery) -> None:
+        topic = delivery.event.topic
+        # What was being read when the right was withdrawn still holds events of the topic.
+        if topic in self.subscriptions.topics and delivery.position > self._held.get(topic, 0):
+            self._put(delivery.encoded(self._encode), delivery.size)
+            self._timers.sent_event()
 
     def _notice(self, delivery: Delivery) -> None:
         event = delivery.event

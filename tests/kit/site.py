@@ -183,8 +183,14 @@ def _template(database: Database) -> str:
     """Migrate a database once for all sites of this process; the name or path to copy from."""
     if database == "postgres":
         url = postgres().create_database("template_site")
-        manage(environment(url, None, {}), "migrate", "--verbosity", "0")
+        _migrate(url)
         return "template_site"
     path = reaper.workspace() / "template.sqlite3"
-    manage(environment(f"sqlite:///{path}", None, {}), "migrate", "--verbosity", "0")
+    _migrate(f"sqlite:///{path}")
     return str(path)
+
+
+def _migrate(url: str) -> None:
+    """Make all tables, those of the tests' own apps too."""
+    env = environment(url, None, {}) | {"DJANGO_SETTINGS_MODULE": "tests.flow_settings"}
+    manage(env, "migrate", "--verbosity", "0")

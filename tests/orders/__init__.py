@@ -1,0 +1,1 @@
+"""A shop's app: what a project does that publishes events of its own."""

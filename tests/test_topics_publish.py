@@ -1,0 +1,158 @@
+"""Events of a project's own topics on their way into the log: atomic, ordered, clean, or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from asgiref.sync import sync_to_async
+from django.contrib.auth.models import Group
+from django.db import connections, transaction
+from django.test import override_settings
+
+from realtime import apublish, log, publish, publishing, replay
+from realtime.events import LogEvent, Viewer
+from realtime.exceptions import InvalidValue
+from realtime.models import Event
+from tests.kit.threads import open_transaction
+
+
+def journal() -> list[LogEvent]:
+    """Every event, in the log's order."""
+    return replay.read(0, log.position(), 10_000)
+
+
+def told() -> list[tuple[str, Any, Any]]:
+    """Topic, type and data of every event."""
+    return [(event.topic, event.data["event"], event.data["data"]) for event in journal()]
+
+
+def test_an_event_is_in_the_log_at_once(engine: str) -> None:
+    """Outside of a transaction it is positioned when ``publish`` returns; positions are consecutive."""
+    publish("order.42", "shipped", {"carrier": "DHL"})
+    publish("news", "written")
+    assert told() == [("order.42", "shipped", {"carrier": "DHL"}), ("news", "written", {})]
+    first, second = journal()
+    assert second.position == first.position + 1
+    assert not log.has_pending()
+
+
+def test_an_event_is_part_of_the_transaction(engine: str) -> None:
+    """Rolled back, also to a savepoint, it has never been; committed, it comes in its order."""
+    with transaction.atomic(using=engine):
+        publish("order.1", "first")
+        with pytest.raises(ZeroDivisionError), transaction.atomic(using=engine):
+            publish("order.1", "undone")
+            raise ZeroDivisionError
+        publish("order.1", "second")
+        assert journal() == []
+    with pytest.raises(ZeroDivisionError), transaction.atomic(using=engine):
+        publish("order.1", "undone.too")
+        raise ZeroDivisionError
+    assert [type for _, type, _ in told()] == ["first", "second"]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
+@pytest.mark.parametrize("engine", ["postgres"], indirect=True)
+def test_a_late_commit_comes_after_what_was_committed_before(engine: str) -> None:
+    """The order is that of the commits: no cursor passes over an event that is still to come."""
+    with open_transaction(engine, lambda: publish("order.1", "written.first")):
+        publish("order.1", "committed.first")
+    assert [type for _, type, _ in told()] == ["committed.first", "written.first"]
+
+
+async def test_async_code_publishes_too(engine: str) -> None:
+    """``apublish`` is the same."""
+    await apublish("news", "written", {"title": "Hello"})
+    assert await Event.objects.filter(topic="news", position__isnull=False).acount() == 1
+    await sync_to_async(connections.close_all)()
+
+
+@pytest.mark.parametrize(
+    ("field", "arguments"),
+    [
+        ("topic", ("nothing", "shipped")),
+        ("topic", ("order", "shipped")),
+        ("topic", ("news.7", "written")),
+        ("topic", ("mine", "shipped")),
+        ("topic", ("order.42 ", "shipped")),
+        ("topic", ("order." + "4" * 65, "shipped")),
+        ("type", ("order.42", "")),
+        ("type", ("order.42", "has been shipped")),
+        ("type", ("order.42", "s" * 65)),
+        ("type", ("order.42", "snapshot")),
+        ("data", ("order.42", "shipped", [1])),
+        ("data", ("order.42", "shipped", "DHL")),
+        ("data", ("order.42", "shipped", {"total": float("nan")})),
+        ("data", ("order.42", "shipped", {"customer": object()})),
+        ("data", ("order.42", "shipped", {"text": "x" * 2000})),
+        ("audience", ("order.42", "shipped", {}, "friends")),
+        ("audience", ("order.42", "shipped", {}, {"kind": "group", "group": "none"})),
+    ],
+)
+def test_what_cannot_be_sent_is_refused(db: None, field: str, arguments: tuple[Any, ...]) -> None:
+    """An unknown topic, a type that is no word, data that is no object or too large: nothing is written."""
+    with override_settings(REALTIME={"MAX_EVENT_SIZE": 1024}), pytest.raises(InvalidValue) as caught:
+        publish(*arguments)
+    assert caught.value.field == field
+    assert not Event.objects.exists()
+
+
+def test_secrets_are_not_stored(engine: str) -> None:
+    """As of what workers tell; ``REDACT`` turns it off."""
+    publish("order.42", "paid", {"card": {"api_key": "abc"}, "note": "password=hunter2"})
+    with override_settings(REALTIME={"REDACT": False}):
+        publish("order.42", "paid", {"api_key": "abc"})
+    assert [data for _, _, data in told()] == [
+        {"card": {"api_key": "***"}, "note": "password=***"},
+        {"api_key": "abc"},
+    ]
+
+
+def test_an_audience_is_kept_with_the_event(engine: str, make_user: Any) -> None:
+    """Everyone is the default and leaves no trace; others are asked for whoever looks."""
+    group = Group.objects.create(name="packers")
+    user = make_user()
+    for audience in (None, "everyone", "staff", {"kind": "group", "group": "packers"}):
+        publish("news", "written", audience=audience)
+    publish("news", "written", audience={"kind": "users", "users": [user.pk]})
+    seen = {
+        "anybody": Viewer("0"),
+        "staff": Viewer("0", staff=True),
+        "packer": Viewer("0", groups=frozenset({str(group.pk)})),
+        "named": Viewer(str(user.pk)),
+        "who sees all tasks": Viewer("0", view_all=True),
+    }
+    assert {name: [viewer.sees(event) for event in journal()] for name, viewer in seen.items()} == {
+        "anybody": [True, True, False, False, False],
+        "staff": [True, True, True, False, False],
+        "packer": [True, True, False, True, False],
+        "named": [True, True, False, False, True],
+        "who sees all tasks": [True, True, False, False, False],
+    }
+    assert "audience" not in journal()[0].data
+    assert "audience" not in journal()[1].data
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
+def test_rows_of_another_database_are_told_after_their_commit() -> None:
+    """Two databases have no common transaction: not before it, and not without it."""
+    with transaction.atomic(using="postgres"):
+        publishing.append([publishing.event_of("order.1", "changed", {})], using="postgres")
+        assert told() == []
+    assert told() == [("order.1", "changed", {})]
+    with pytest.raises(ZeroDivisionError), transaction.atomic(using="postgres"):
+        publishing.append([publishing.event_of("order.1", "undone", {})], using="postgres")
+        raise ZeroDivisionError
+    assert len(told()) == 1
+
+
+def test_a_topic_is_read_along_an_index(engine: str) -> None:
+    """A replay of one topic does not look at the rest of the log."""
+    found = Event.objects.filter(replay.matching(["topic:order.1"]), position__gt=0).order_by("position")
+    if engine == "default":
+        assert "realtime_event_topic" in found.explain()
+        return
+    with transaction.atomic(using=engine), transaction.get_connection(engine).cursor() as cursor:
+        cursor.execute("SET LOCAL enable_seqscan = off")
+        assert "realtime_event_topic" in found.explain()
