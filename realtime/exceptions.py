@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 
 class Retry(StrEnum):
@@ -110,6 +111,10 @@ class RealtimeError(Exception):
         self.problem = problem or type(self).problem
         self.message = message or self.problem.message
         super().__init__(self.message)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel whole between processes, as a queue's result or out of a pool."""
+        return type(self), (self.problem, self.message), self.__dict__
 
 
 class ProtocolError(RealtimeError):
