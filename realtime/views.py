@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
 from django.core.exceptions import SuspiciousOperation
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse, StreamingHttpResponse
+from django.utils import timezone, translation
 from django.views.decorators.csrf import csrf_exempt
 
 from realtime import auth, metrics
@@ -31,11 +32,12 @@ from realtime.exceptions import (
     ProtocolError,
     Refused,
 )
+from realtime.fragments import FRAGMENTS_MISSED, Fragments, as_fragments
 from realtime.hub import Hub
 from realtime.limits import Place, registry
 from realtime.middleware import DEPARTURES_KEY
 from realtime.process import current_hub
-from realtime.protocol import client
+from realtime.protocol import client, server
 from realtime.protocol.delivery import as_stream
 from realtime.stream import Stream, Timers, frames
 from realtime.topics import MINE, TASKS
@@ -63,14 +65,18 @@ async def events(request: HttpRequest) -> HttpResponseBase:
         if scope is None:
             raise Refused(ASGI_REQUIRED)
         with ExitStack() as leaving:
-            caller = Caller(metrics.SSE, "json", client_address(scope))
+            encode = _encoder(request)
+            format = "html" if isinstance(encode, Fragments) else "json"
+            caller = Caller(metrics.SSE, format, client_address(scope))
             place = registry.enter(caller.address)
             leaving.callback(place.leave)
             viewer = await auth.authenticate(scope)
             place.belongs_to(viewer.user_id)
             asked = _asked(request, viewer)
             the_hub = await current_hub()
-            if await _is_over(the_hub, viewer, asked):
+            await _let_in(the_hub, viewer, asked)
+            # To 204 and 404 an element of HTMX would come back for ever: fragments say what they say.
+            if not isinstance(encode, Fragments) and await _is_over(the_hub, viewer, asked):
                 return HttpResponse(status=204)
             # From here on it is the stream that leaves: the guard sees to it, if not the generator.
             scope.get(DEPARTURES_KEY, ExitStack()).push(leaving.pop_all())
@@ -81,9 +87,8 @@ async def events(request: HttpRequest) -> HttpResponseBase:
     except Exception:
         logger.exception("A stream could not be served.")
         return problem_response(Refused(UNAVAILABLE), metrics.SSE)
-    return StreamingHttpResponse(
-        _body(the_hub, viewer, asked, place, caller), content_type="text/event-stream", headers=HEADERS
-    )
+    body = _body(the_hub, viewer, asked, place, caller, encode)
+    return StreamingHttpResponse(body, content_type="text/event-stream", headers=HEADERS)
 
 
 def problem_response(refused: Refused, transport: str = metrics.HTTP) -> JsonResponse:
@@ -112,6 +117,31 @@ def _asked(request: HttpRequest, viewer: Viewer) -> client.Subscribe:
     if TASKS in wanted.topics and not viewer.view_all:
         raise Refused(FORBIDDEN, "The topic tasks needs the permission realtime.view_task.")
     return asked
+
+
+def _encoder(request: HttpRequest) -> Callable[[server.Frame], bytes]:
+    """Return how frames are written: as JSON or, with ``format=html``, as the reader's fragments."""
+    match request.GET.get("format", "json"):
+        case "json":
+            return as_stream(conf.SSE_RETRY_MS)
+        case "html":
+            zone = timezone.get_current_timezone_name()
+            return as_fragments(conf.SSE_RETRY_MS, translation.get_language(), zone)
+    raise Refused(INVALID_PARAMETER, "format is json or html.")
+
+
+async def _let_in(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> None:
+    """Ask for the rights to the project's topics; a resume may go on without some, but not without all.
+
+    Raises ``Refused`` as for what is no topic at all.
+    """
+    wanted = asked.subscriptions()
+    if not (own := wanted.own):
+        return
+    granted = await the_hub.reader.granted(own, viewer)
+    refused = [topic for topic in own if topic not in granted]
+    if refused and (asked.after is None or len(refused) == len(wanted)):
+        raise Refused(INVALID_PARAMETER, f"Unknown topic: {refused[0]}")
 
 
 async def _is_over(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> bool:
@@ -171,15 +201,24 @@ async def _body(
     asked: client.Subscribe,
     place: Place | None = None,
     caller: Caller = UNKNOWN_CALLER,
+    encode: Callable[[server.Frame], bytes] | None = None,
 ) -> AsyncIterator[bytes]:
     timers = Timers(
         heartbeat=conf.SSE_HEARTBEAT_INTERVAL,
         comment=conf.SSE_COMMENT_INTERVAL,
         max_age=conf.STREAM_MAX_AGE,
     )
-    encode = as_stream(conf.SSE_RETRY_MS)
+    encode = encode or as_stream(conf.SSE_RETRY_MS)
     ends_with_tasks = not asked.subscriptions().topics
-    stream = Stream(the_hub, viewer, encode, timers, ends_with_tasks=ends_with_tasks, caller=caller)
+    stream = Stream(
+        the_hub,
+        viewer,
+        encode,
+        timers,
+        ends_with_tasks=ends_with_tasks,
+        caller=caller,
+        replay_limit=FRAGMENTS_MISSED if isinstance(encode, Fragments) else None,
+    )
     subscriber, clock = stream.subscriber, asyncio.get_running_loop().time
     if (sending := asyncio.current_task()) is not None:
         subscriber.on_stuck = partial(_give_up, stream, sending)
@@ -192,6 +231,8 @@ async def _body(
                 subscriber.busy_since = clock()
                 yield piece
             subscriber.busy_since = None
+        if isinstance(encode, Fragments) and ends_with_tasks and not stream.subscriptions.task_ids:
+            yield encode.done(stream.cursor)
     except Refused as refused:
         metrics.ERRORS.labels(refused.problem.code, metrics.SSE).inc()
         yield encode(frames.farewell(refused))

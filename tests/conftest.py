@@ -15,11 +15,18 @@ from django.db import connections
 from realtime import database, rights
 from realtime.hub import Hub
 from realtime.limits import registry
+from realtime.testing import plugin
 from tests import router
 from tests.kit import emptying
 
-pytest_plugins = ["tests.flows", "tests.pages"]
+pytest_plugins = ["tests.flows", "tests.pages", "tests.celery_site", "tests.reporting"]
 emptying.install()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have the package's own plugin; where the package is installed, its entry point has brought it."""
+    if not config.pluginmanager.is_registered(plugin):
+        config.pluginmanager.register(plugin, "realtime")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

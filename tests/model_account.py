@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from realtime.conf import conf
 from realtime.events import BROADCAST_KINDS, TASK_KINDS, LogEvent, Viewer
-from tests.kit.view import EVENTS, View
+from realtime.testing.view import EVENTS, View
 
 Frame = dict[str, Any]
 FOR_EVER = 2**63

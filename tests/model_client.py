@@ -15,7 +15,7 @@ from realtime.protocol import client as messages
 from realtime.protocol.delivery import as_text
 from realtime.stream import Stream
 from realtime.stream.timers import Timers
-from tests.kit.view import View
+from realtime.testing.view import View
 from tests.model_account import Account, Frame
 
 TOPICS = {"mine", "tasks", "broadcasts"}

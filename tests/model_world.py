@@ -19,7 +19,8 @@ from realtime.exceptions import RealtimeError
 from realtime.hub import Hub
 from realtime.models import Event, LogHead, Task, TaskLog
 from realtime.models.public import public_data
-from tests.faults.simulation import FaultyLayer, SimulatedLoop, default_layer
+from realtime.testing import FaultyLayer, default_layer
+from tests.faults.simulation import SimulatedLoop
 from tests.model_client import Client
 
 #: What can be done to a task, by name.

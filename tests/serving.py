@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 
+from realtime.testing.view import View
 from tests.flows import Client, Live, Person, told
 from tests.kit.ports import HOST, free_port
 from tests.kit.process import Child
 from tests.kit.site import Site
 from tests.kit.sockets import SocketClient
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 
 DRAIN_SECONDS = 1

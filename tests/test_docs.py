@@ -22,7 +22,11 @@ FRAMES = {str(frame.__struct_config__.tag): frame for frame in server.FRAMES}
 DOCUMENTS = [
     "README.md",
     "CHANGELOG.md",
-    *(f"docs/{name}.md" for name in ("protocol", "security", "deploy", "design", "integrate")),
+    *(f"docs/{name}.md" for name in ("protocol", "security", "deploy", "design", "integrate", "topics")),
+    "docs/integrations.md",
+    "docs/client.md",
+    "docs/testing.md",
+    "docs/htmx.md",
 ]
 
 

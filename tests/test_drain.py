@@ -9,11 +9,11 @@ import time
 
 import pytest
 
+from realtime.testing.view import View
 from tests.ending import ending
 from tests.flows import Live, Person, told
 from tests.kit.sockets import SocketClient
 from tests.kit.streams import StreamClient
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 
 pytestmark = pytest.mark.requirement("W16")

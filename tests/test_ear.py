@@ -13,7 +13,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 
 from realtime import database, ear, layer, log
 from realtime.hub import Hub
-from tests.faults.simulation import default_layer
+from realtime.testing import default_layer
 from tests.kit.services import RedisServer
 from tests.kit.waiting import aeventually
 from tests.peers import process_hub

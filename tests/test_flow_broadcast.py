@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Client, Live, Person, told
-from tests.kit.view import View
 
 MAY = "realtime.add_broadcast"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Live, told
-from tests.kit.view import View
 
 TELL = (
     "task = Task.objects.get(pk=pk)\n"

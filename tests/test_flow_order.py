@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Client, Live, told
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 
 RFC3339 = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)\.(\d{3})Z")

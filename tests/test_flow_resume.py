@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Live, told
-from tests.kit.view import View
 
 #: Cursors no log can serve, with the reason their reset gives; FUTURE is beyond the log's end.
 HOPELESS = [

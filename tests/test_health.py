@@ -13,11 +13,11 @@ from typing import Any
 import httpx
 import pytest
 
+from realtime.testing.view import View
 from tests.ending import ending
 from tests.flows import KINDS, Client, Live, Person, told
 from tests.kit.gate import Gate
 from tests.kit.site import Site
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 
 pytestmark = pytest.mark.requirement("O3")

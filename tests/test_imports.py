@@ -22,6 +22,7 @@ LAYERS: dict[str, list[str]] = {
         "topics",
         "exceptions",
         "redaction",
+        "results",
         "logs",
         "pace",
         "sse",
@@ -29,10 +30,23 @@ LAYERS: dict[str, list[str]] = {
         "protocol.client",
         "protocol.server",
         "protocol.delivery",
-    ],
         "protocol.asyncapi",
+    ],
+    # What a program elsewhere follows a site with: nothing but the words.
+    "client": [
+        "client.errors",
+        "client.timing",
+        "client.events",
+        "client.session",
+        "client.http",
+        "client.credential",
+        "client.watch",
+        "client.client",
+        "client.sync",
+        "client",
+    ],
     # Settings, the bounded threads, and who somebody is.
-    "ground": ["conf", "database", "permissions", "addresses", "limits"],
+    "ground": ["conf", "database", "permissions", "addresses", "limits", "registry"],
     # A change of a task becomes an event of the log, and the doorbell rings.
     "road in": [
         "notify",
@@ -59,12 +73,29 @@ LAYERS: dict[str, list[str]] = {
         "models.task",
         "models.notices",
         "models",
+        "publishing",
+        "live",
         "broadcasts",
         "leases",
         "closing",
     ],
+    # Around the work itself: whatever is tracked, and other people's queues.
+    "work": [
+        "current",
+        "tracking.block",
+        "tracking.function",
+        "tracking.loop",
+        "tracking",
+        "integrations",
+        "integrations.status",
+        "integrations.jobs",
+        "integrations.celery",
+        "integrations.celery_signals",
+        "integrations.tasks",
+    ],
     # Who is calling: each credential, and what a user may see.
     "identity": [
+        "grants",
         "auth.credentials",
         "auth.origins",
         "auth.identity",
@@ -123,15 +154,31 @@ LAYERS: dict[str, list[str]] = {
         "api.description",
         "api.broadcasts",
         "api",
+        "templatetags*",
+        "fragments",
         "views",
         "health",
         "scrape",
         "urls",
         "checks",
+        "topic_checks",
         "apps",
+        "terminal*",
+        "diagnosis*",
         "admin*",
-        "templatetags*",
         "management*",
+    ],
+    # What the tests of other projects are given.
+    "testing": [
+        "testing",
+        "testing.view",
+        "testing.layer",
+        "testing.recorder",
+        "testing.convergence",
+        "testing.connection",
+        "testing.server",
+        "testing.clients",
+        "testing.plugin",
     ],
 }
 ORDER = [pattern for patterns in LAYERS.values() for pattern in patterns]
@@ -201,7 +248,7 @@ def test_the_table_names_no_ghosts() -> None:
     assert [pattern for pattern in ORDER if not any(fnmatch(name, pattern) for name in MODULES)] == []
 
 
-@pytest.mark.parametrize("name", LAYERS["words"])
+@pytest.mark.parametrize("name", [*LAYERS["words"], *LAYERS["client"]])
 def test_words_know_no_framework(name: str) -> None:
     """Pure modules can be read, tested and reused without Django."""
     assert {full.partition(".")[0] for full in imports(tree(name))} & FRAMEWORKS == set()
@@ -224,6 +271,13 @@ def test_publisher_and_stream_meet_only_in_the_log_and_the_layer() -> None:
         if isinstance(node, ast.Attribute) and ast.unparse(node.value) == "publisher"
     }
     assert used == {"settle_on"}
+
+
+def test_queues_are_imported_by_their_integrations_only() -> None:
+    """Who does not use one need not have it; Django's tasks are looked for, wherever they are."""
+    queues = {"celery", "kombu", "django_tasks", "django_tasks_db"}
+    packages = {name: {full.partition(".")[0] for full in imports(tree(name))} for name in FILES}
+    assert {name for name, found in packages.items() if found & queues} == {"integrations.celery"}
 
 
 @pytest.mark.parametrize("name", FILES)

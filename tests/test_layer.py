@@ -16,7 +16,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from realtime import layer
 from realtime.ear import Ear
 from realtime.events import BROADCAST, TASK_DELETED, TASK_UPDATE, LogEvent
-from tests.faults.simulation import default_layer
+from realtime.testing import default_layer
 from tests.kit.services import RedisServer
 from tests.kit.waiting import aeventually
 

@@ -7,10 +7,10 @@ import json
 import msgpack
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Live, told
 from tests.kit.raw_socket import BINARY, TEXT, RawSocket
 from tests.kit.sockets import MSGPACK, SocketClient
-from tests.kit.view import View
 
 pytestmark = pytest.mark.requirement("W9")
 

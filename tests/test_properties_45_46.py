@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.testing.view import View
 from tests.flows import Client, Live, Person, told
 from tests.hypothesis_loop import Loop, hundred
 from tests.kit.streams import StreamClient
-from tests.kit.view import View
 
 #: One change of each task named, in one process, each in a transaction of its own.
 CHANGE = """

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.testing.view import View
 from tests.flows import Live, Person, told
 from tests.hypothesis_loop import Loop, hundred
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 
 #: How a client leaves.

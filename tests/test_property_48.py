@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime.testing.view import View
 from tests.flows import Client, Live, Person, told
 from tests.hypothesis_loop import Loop, hundred
-from tests.kit.view import View
 
 #: Per person: WebSockets on daphne and on uvicorn, event streams on daphne and on uvicorn.
 PEOPLE = [(1, 0, 0, 0), (0, 1, 1, 0), (1, 1, 1, 1), (0, 0, 1, 2)]

@@ -18,7 +18,7 @@ from realtime.ear import Ear
 from realtime.events import BROADCAST, LogEvent
 from realtime.hub import Hub
 from realtime.models import Task
-from tests.faults.simulation import default_layer
+from realtime.testing import default_layer
 from tests.kit.site import Site
 from tests.kit.waiting import aeventually
 

@@ -9,11 +9,11 @@ import random
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Client, Live, Person, told
 from tests.kit import http_stream
 from tests.kit.ports import HOST
 from tests.kit.sockets import open_socket
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 from tests.test_flow_broadcast import MAY, heard, post
 

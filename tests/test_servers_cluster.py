@@ -6,8 +6,8 @@ import itertools
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import Live, told
-from tests.kit.view import View
 
 #: From a server and a transport to a server and a transport.
 WAYS = list(itertools.product(("daphne", "uvicorn"), ("socket", "stream"), repeat=2))

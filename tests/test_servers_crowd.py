@@ -8,9 +8,9 @@ from collections.abc import Awaitable
 import pytest
 
 from realtime.conf import SETTINGS
+from realtime.testing.view import View
 from tests.flows import Client, Live, Person, told
 from tests.kit.services import postgres
-from tests.kit.view import View
 
 FEW, MANY = 10, 300
 DB_THREADS = SETTINGS["DB_THREADS"].default

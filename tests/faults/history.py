@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from tests.kit.view import EVENTS, View
+from realtime.testing.view import EVENTS, View
 
 Frame = dict[str, Any]
 FOR_EVER = 1 << 62

@@ -6,16 +6,20 @@ import asyncio
 import os
 import random
 from contextlib import suppress
+from dataclasses import fields
 from typing import Any
 
 from channels_redis.pubsub import RedisPubSubChannelLayer
 
+from realtime.testing.layer import Faults
 from tests.faults.orders import Orders
 
 #: The environment: the file of the orders, and the name of this process in them.
 ORDERS, NAME = "FAULT_ORDERS", "FAULT_NAME"
 #: The key under which a message says who sent it.
 SENDER = "fault_sender"
+#: The orders that are faults by chance.
+FAULTS = [field.name for field in fields(Faults)]
 
 
 class Wire:
@@ -42,6 +46,7 @@ class FaultyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
         self._orders = Orders(os.environ[ORDERS])
         self._wires: dict[str, Wire] = {}
         self._forgets = 0
+        self._dice = random.Random()
 
     async def group_send(self, group: str, message: dict[str, Any]) -> None:
         """Send to every member, and say who it is from."""
@@ -82,12 +87,8 @@ class FaultyLayer(RedisPubSubChannelLayer):  # type: ignore[misc]
             return
         if sender != self._name and self._name in orders.get("partition", ()):
             return
-        if random.random() < orders.get("drop", 0):
-            return
-        for _ in range(1 + (random.random() < orders.get("duplicate", 0))):
-            seconds = orders.get("delay", 0.0)
-            if random.random() < orders.get("reorder", 0):
-                seconds += random.uniform(0.001, 0.05)
+        faults = Faults(**{name: orders[name] for name in FAULTS if name in orders})
+        for seconds in faults.fates(self._dice):
             if seconds:
                 asyncio.get_running_loop().call_later(seconds, wire.queue.put_nowait, dict(message))
             else:

@@ -1,4 +1,4 @@
-"""A deterministic world for the delivery loop: a loop with virtual time, and a layer that misbehaves."""
+"""A deterministic world for the delivery loop: an event loop with virtual time."""
 
 from __future__ import annotations
 
@@ -7,10 +7,7 @@ import itertools
 import selectors
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from typing import Any
-
-from channels.layers import channel_layers
 
 
 class _Selector(selectors.SelectSelector):
@@ -84,100 +81,3 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
                 tell(value)
 
         self.call_later(next(self.delays), arrive)
-
-
-class Link:
-    """The way from the layer to one process; unless it is smooth, the schedule moves each message."""
-
-    def __init__(self, smooth: bool) -> None:
-        self.smooth = smooth
-        self.waiting: list[dict[str, Any]] = []
-        self.past: list[dict[str, Any]] = []
-        self._inbox: asyncio.Queue[dict[str, Any] | Exception] = asyncio.Queue()
-
-    def take(self, message: dict[str, Any]) -> None:
-        """Carry a message that was sent to the group."""
-        self.waiting.append(message)
-        if self.smooth:
-            self.deliver(0)
-
-    def deliver(self, pick: int) -> None:
-        """Deliver one of the messages under way, not always the oldest."""
-        if self.waiting:
-            message = self.waiting.pop(pick % len(self.waiting))
-            self.past.append(message)
-            self._inbox.put_nowait(message)
-
-    def repeat(self, pick: int) -> None:
-        """Deliver a message a second time."""
-        if self.past:
-            self._inbox.put_nowait(self.past[pick % len(self.past)])
-
-    def lose(self) -> None:
-        """Lose everything that is under way."""
-        self.waiting.clear()
-
-    def fail(self) -> None:
-        """Let whoever receives here meet an error."""
-        self._inbox.put_nowait(ConnectionError("The simulated layer is away."))
-
-    async def receive(self) -> dict[str, Any]:
-        """Wait for what was delivered."""
-        message = await self._inbox.get()
-        if isinstance(message, Exception):
-            raise message
-        return message
-
-
-class FaultyLayer:
-    """A channel layer whose every member hangs on a :class:`Link` of its own."""
-
-    def __init__(self) -> None:
-        self.links: dict[str, Link] = {}
-        self.smooth = True
-        self.away = False
-        self._members: dict[str, set[str]] = {}
-
-    def go_away(self) -> None:
-        """Fail at everything, as a Redis that was killed; those who listen notice at once."""
-        self.away = True
-        self._members.clear()
-        for link in self.links.values():
-            link.fail()
-
-    def _must_be_there(self) -> None:
-        if self.away:
-            raise ConnectionError("The simulated layer is away.")
-
-    async def new_channel(self, prefix: str = "specific") -> str:
-        """Return the name of a new channel, with its link."""
-        self._must_be_there()
-        name = f"{prefix}.{len(self.links)}"
-        self.links[name] = Link(self.smooth)
-        return name
-
-    async def group_add(self, group: str, channel: str) -> None:
-        """Make the channel a member of the group."""
-        self._must_be_there()
-        self._members.setdefault(group, set()).add(channel)
-
-    async def group_send(self, group: str, message: dict[str, Any]) -> None:
-        """Send to every member."""
-        self._must_be_there()
-        for channel in sorted(self._members.get(group, ())):
-            self.links[channel].take(message)
-
-    async def receive(self, channel: str) -> dict[str, Any]:
-        """Wait for the channel's next message."""
-        self._must_be_there()
-        return await self.links[channel].receive()
-
-
-@contextmanager
-def default_layer(layer: Any) -> Iterator[None]:
-    """Make ``layer`` the process's default; afterwards it is what the settings say again."""
-    channel_layers.set("default", layer)
-    try:
-        yield
-    finally:
-        channel_layers.backends.pop("default", None)

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from realtime.testing.view import View
 from tests.flows import KINDS, Client, Live, told
 from tests.kit.remote import Remote
 from tests.kit.site import Site
-from tests.kit.view import View
 from tests.kit.waiting import aeventually
 
 #: Clients of each transport on each process.

@@ -1,10 +1,10 @@
-"""The reference client of the test kit: what it keeps, drops, and notices as broken."""
+"""The reference client of the tests: what it keeps, drops, and notices as broken."""
 
 from typing import Any
 
 import pytest
 
-from tests.kit.view import View
+from realtime.testing.view import View
 
 Frame = dict[str, Any]
 CONNECTED: Frame = {"type": "connected", "user_id": "1"}

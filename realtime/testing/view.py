@@ -18,6 +18,7 @@ EVENTS = {
     "task_log",
     "broadcast",
     "broadcast_retracted",
+    "topic_event",
 }
 
 
