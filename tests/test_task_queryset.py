@@ -18,6 +18,7 @@ from realtime.exceptions import IllegalTransition, InvalidValue
 from realtime.models import Event, Task
 from realtime.models.public import public_data
 from realtime.models.queryset import CHUNK
+from tests import router
 from tests.kit.threads import DEADLINE, in_thread, open_transaction
 
 pytestmark = pytest.mark.requirement("F9")
@@ -182,3 +183,15 @@ def test_loaddata(engine: str, tmp_path: Path) -> None:
     call_command("loaddata", str(fixture), database=engine, verbosity=0)
     assert [event.version for event in journal()] == [6, 7]
     assert_events_tell_the_rows()
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
+def test_writes_go_to_the_database_for_writing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a replica that is read from, rows are locked, changed and told where they are written."""
+    monkeypatch.setattr(router.ActiveRouter, "db_for_read", lambda *args, **hints: "postgres")
+    Task.objects.bulk_create([Task(name="one"), Task(name="two")])
+    assert Task.objects.update(message="hello") == 2
+    assert Task.objects.using("default").filter(message="hello").count() == 2
+    assert Task.objects.filter(name="one").delete()[0] == 1
+    assert Event.objects.using("default").count() == 2 + 2 + 1
+    assert Event.objects.using("postgres").count() == 0

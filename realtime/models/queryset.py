@@ -44,6 +44,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         """
         values = {name: clean_value(name, value) for name, value in kwargs.items()}
         count = 0
+        self._for_write = True  # or a router might name the replica that is read from
         with transaction.atomic(using=self.db):
             log.begin_write(self.db)
             pks = list(self.order_by("pk").values_list("pk", flat=True))
@@ -91,6 +92,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
 
     def delete(self) -> tuple[int, dict[str, int]]:
         """Delete every row; each is one event. Locked in one order first, or two deletes could deadlock."""
+        self._for_write = True
         with transaction.atomic(using=self.db):
             lock_rows(self.model, list(self.order_by().values_list("pk", flat=True)), self.db)
             return super().delete()
@@ -117,6 +119,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
         tasks = list(objs)
         for task in tasks:
             task.prepare_insert()
+        self._for_write = True
         with transaction.atomic(using=self.db):
             created = super().bulk_create(tasks, batch_size)
             log.append([update_event(task) for task in created], using=self.db)
