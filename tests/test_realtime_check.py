@@ -104,7 +104,7 @@ FAULTS: list[tuple[Fault, set[str]]] = [
 
 
 @pytest.mark.parametrize(
-    ("fault", "wanted"), FAULTS, ids=lambda value: "+".join(value) if isinstance(value, set) else ""
+    ("fault", "wanted"), FAULTS, ids=lambda value: "+".join(sorted(value)) if isinstance(value, set) else ""
 )
 def test_a_proxy_that_breaks_something_is_named(
     site: Live, person: Person, fault: Fault, wanted: set[str]
@@ -203,7 +203,7 @@ SETTINGS: list[tuple[dict[str, Any], set[str]]] = [
 
 @pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
 @pytest.mark.parametrize(
-    ("changed", "wanted"), SETTINGS, ids=lambda v: "+".join(v) if isinstance(v, set) else ""
+    ("changed", "wanted"), SETTINGS, ids=lambda v: "+".join(sorted(v)) if isinstance(v, set) else ""
 )
 def test_a_setting_that_breaks_something_is_named(
     engine: str, settings: Any, changed: dict[str, Any], wanted: set[str]
