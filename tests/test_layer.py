@@ -55,12 +55,22 @@ class Listener:
 
     def __init__(self, on: Any) -> None:
         self.messages: list[dict[str, Any]] = []
+        self._layer, self._rung = on, 0
         self.ear = Ear(self.messages.append, on)
         self._task = asyncio.create_task(self.ear.listen())
 
     async def __aenter__(self) -> Listener:
         await self.ear.tried.wait()
+        # Redis may take what is published before the subscription that was sent to it before.
+        await aeventually(self._ring)
+        await aeventually(lambda: self.messages[-1]["position"] == self._rung)
+        self.messages.clear()
         return self
+
+    async def _ring(self) -> bool:
+        self._rung += 1
+        await self._layer.group_send(layer.GROUP, {"type": "realtime.head", "position": self._rung})
+        return bool(self.messages)
 
     async def __aexit__(self, *failure: object) -> None:
         self._task.cancel()

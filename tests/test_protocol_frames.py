@@ -89,7 +89,7 @@ def test_every_frame_has_type_and_timestamp(frame_type: type[server.Frame]) -> N
 def test_the_types_are_distinct() -> None:
     """No two frames share a ``type``."""
     tags = [frame.__struct_config__.tag for frame in server.FRAMES]
-    assert len(set(tags)) == len(tags) == 18
+    assert len(set(tags)) == len(tags) == 19
 
 
 def test_a_schema_refuses_what_is_wrong() -> None:

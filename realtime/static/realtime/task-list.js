@@ -20,7 +20,8 @@ export class TaskList extends HTMLElement {
   #empty = null;
   #more = null;
   #items = new Map();
-  #cut = false; // the server has more than it sent
+  #truncated = false; // the server has more than it sent
+  #dropped = false; // there are more here than are shown
   #wasLive = false;
 
   connectedCallback() {
@@ -68,6 +69,7 @@ export class TaskList extends HTMLElement {
 
   #drawAll() {
     this.#build();
+    this.#dropped = false;
     for (const id of new Set([...this.#items.keys(), ...this.#client.tasks.keys()])) this.#draw(id);
     this.#finish();
   }
@@ -80,7 +82,7 @@ export class TaskList extends HTMLElement {
 
   #heard({ type, topics, recovered = false, truncated = false }) {
     if (type !== "subscribed" || recovered || !topics.includes(this.#topic)) return;
-    this.#cut = truncated;
+    this.#truncated = truncated;
     if (this.#list !== null) this.#finish();
   }
 
@@ -114,10 +116,11 @@ export class TaskList extends HTMLElement {
       const last = this.#list.lastElementChild;
       for (const [id, item] of this.#items) if (item === last) this.#items.delete(id);
       last.remove();
-      this.#cut = true;
+      this.#dropped = true;
     }
     this.#empty.hidden = this.#items.size > 0;
-    write(this.#more, this.#cut ? `Only the newest ${number.format(this.#items.size)} are shown.` : "");
+    const some = this.#truncated || this.#dropped;
+    write(this.#more, some ? `Only the newest ${number.format(this.#items.size)} are shown.` : "");
     this.#stale();
   }
 
