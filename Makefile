@@ -19,7 +19,7 @@ worker: $(READY)  ## the demonstration's worker by itself, beside `make serve`
 
 test: $(READY)  ## all tests, with a real Redis and PostgreSQL that they start, and a real browser
 	@$(BIN)/python -m tests.kit.system
-	@$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	@$(BIN)/python -m pytest -n 3 --dist worksteal $(ARGS)
 
 faults: $(READY)  ## everything dies, again and again, and nothing is lost; ARGS="--seed 1 --deliveries 50000 --faults 20"
 	@$(BIN)/python -m tests.faults $(ARGS)

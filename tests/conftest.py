@@ -29,8 +29,14 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(plugin, "realtime")
 
 
+#: Begins with minutes of installing: at the end, every other process would wait for it.
+FIRST = "test_integrate.py"
+
+
+@pytest.hookimpl(trylast=True)  # after the shuffling
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give a test that takes ``engine`` that database, with real commits; the other only if it says so."""
+    items.sort(key=lambda item: item.path.name != FIRST)
     for item in items:
         marked = item.get_closest_marker("django_db") is not None
         if "engine" in getattr(item, "fixturenames", ()) and not marked:

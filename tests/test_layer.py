@@ -55,12 +55,14 @@ class Listener:
 
     def __init__(self, on: Any) -> None:
         self.messages: list[dict[str, Any]] = []
-        self._layer, self._rung = on, 0
+        self._rung = 0
         self.ear = Ear(self.messages.append, on)
         self._task = asyncio.create_task(self.ear.listen())
 
     async def __aenter__(self) -> Listener:
         await self.ear.tried.wait()
+        if self.ear.layer is None:
+            return self
         # Redis may take what is published before the subscription that was sent to it before.
         await aeventually(self._ring)
         await aeventually(lambda: self.messages[-1]["position"] == self._rung)
@@ -69,7 +71,7 @@ class Listener:
 
     async def _ring(self) -> bool:
         self._rung += 1
-        await self._layer.group_send(layer.GROUP, {"type": "realtime.head", "position": self._rung})
+        await self.ear.layer.group_send(layer.GROUP, {"type": "realtime.head", "position": self._rung})
         return bool(self.messages)
 
     async def __aexit__(self, *failure: object) -> None:
