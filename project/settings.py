@@ -10,6 +10,7 @@ import json
 import os
 import secrets
 import socket
+import sys
 import tempfile
 from contextlib import suppress
 from datetime import timedelta
@@ -140,7 +141,8 @@ WORKERS = _number("WORKERS", 1, highest=1024)
 # Application
 
 INSTALLED_APPS = [
-    "daphne",  # first: its runserver replaces the one of staticfiles
+    # First, as its runserver replaces the one of staticfiles. To all others it would only load Twisted.
+    *(["daphne"] if "runserver" in sys.argv else []),
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
