@@ -8,8 +8,8 @@ OBSERVED = {"DJANGO_SETTINGS_MODULE": "tests.flow_settings"}
 
 #: What the sites are made of; `arguments` go to their servers.
 PROFILES: dict[str, dict[str, Any]] = {
-    # The default of who just tries it, but a change in another process is found ten times as soon.
-    "embedded": {"settings": {"LOG_CHECK_INTERVAL": 0.1}, "env": OBSERVED},
+    # The default of who just tries it, but a change in another process is found five times as soon.
+    "embedded": {"settings": {"LOG_CHECK_INTERVAL": 0.2}, "env": OBSERVED},
     # A ring so small that who comes back must often go to the log itself.
     # Crowds of one person come from one address.
     "cluster": {
@@ -23,7 +23,7 @@ PROFILES: dict[str, dict[str, Any]] = {
     },
     "quick": {
         "settings": {
-            "LOG_CHECK_INTERVAL": 0.1,
+            "LOG_CHECK_INTERVAL": 0.2,
             "SSE_HEARTBEAT_INTERVAL": 0.4,
             "SSE_COMMENT_INTERVAL": 0.6,
             "PING_INTERVAL": 0.5,
@@ -36,17 +36,17 @@ PROFILES: dict[str, dict[str, Any]] = {
     # Clients may stop reading for long, and must not cost much meanwhile.
     "patient": {
         "settings": {
-            "LOG_CHECK_INTERVAL": 0.1,
+            "LOG_CHECK_INTERVAL": 0.2,
             "RING_BYTES": 4_000_000,
             "SEND_TIMEOUT": 60,
             "WRITE_WINDOW": 400_000,
         }
     },
-    "brief": {"settings": {"LOG_CHECK_INTERVAL": 0.1, "STREAM_MAX_AGE": 1.5}},
+    "brief": {"settings": {"LOG_CHECK_INTERVAL": 0.2, "STREAM_MAX_AGE": 1.5}},
     # Strict with its clients; those that answer pings must go on doing so.
     "narrow": {
         "settings": {
-            "LOG_CHECK_INTERVAL": 0.1,
+            "LOG_CHECK_INTERVAL": 0.2,
             "PING_INTERVAL": 0.2,
             "PONG_TIMEOUT": 0.8,
             "SEND_TIMEOUT": 2,
