@@ -90,7 +90,7 @@ def test_a_task_of_another_process_moves_in_the_list(staffed: Site, watch: Open)
 
 
 def test_a_ticked_checkbox_freezes_the_list(staffed: Site, watch: Open) -> None:
-    """Until it is released: then all that happened meanwhile is there. So do a field and a selection."""
+    """Until it is released: then all that happened meanwhile is there. So does a field."""
     worker = staffed.remote()
     task = worker.run(CREATE, name="Nightly export")
     page = watch(LIST)
@@ -109,6 +109,29 @@ def test_a_ticked_checkbox_freezes_the_list(staffed: Site, watch: Open) -> None:
     expect(held).to_have_text("Held while you are in a field")
     page.page.locator("#searchbar").blur()
     expect(held).to_be_hidden()
+
+
+def test_selected_text_and_a_hidden_tab_hold_the_list(staffed: Site, watch: Open) -> None:
+    """What somebody is about to copy stays; a tab that nobody sees is drawn when it is looked at."""
+    worker = staffed.remote()
+    task = worker.run(CREATE, name="Weekly export")
+    page = watch(LIST)
+    word = row(page, task).locator(".rt-word")
+    row(page, task).locator(".field-name").select_text()
+    expect(page.page.locator(".rt-held")).to_have_text("Held while text is selected")
+    worker.run("task.start()")
+    page.page.wait_for_timeout(600)
+    expect(word).to_have_text("Pending")
+    page.page.evaluate("getSelection().removeAllRanges()")
+    expect(word).to_have_text("Running", timeout=SOON)
+    show = "hidden => { Object.defineProperty(document, 'hidden', { value: hidden, configurable: true });"
+    show += "document.dispatchEvent(new Event('visibilitychange')); }"
+    page.page.evaluate(show, True)
+    worker.run("task.complete()")
+    page.page.wait_for_timeout(600)
+    expect(word).to_have_text("Running")
+    page.page.evaluate(show, False)
+    expect(word).to_have_text("Completed", timeout=SOON)
 
 
 def test_the_switch_is_remembered(staffed: Site, watch: Open) -> None:
