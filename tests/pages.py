@@ -94,7 +94,7 @@ class Visit:
         """The element of a task."""
         return self.page.locator(f'task-list task-progress[task-id="{task_id}"]')
 
-    def expect_progress(self, task_id: str, percent: int, seconds: float = 1) -> None:
+    def expect_progress(self, task_id: str, percent: int, seconds: float = 15) -> None:
         """Wait until the task's bar stands there."""
         bar = self.row(task_id).get_by_role("progressbar")
         expect(bar).to_have_attribute("aria-valuenow", str(percent), timeout=seconds * 1000)

@@ -10,6 +10,7 @@ from playwright.sync_api import Locator, expect
 
 from tests.kit.servers import Server
 from tests.kit.site import Site
+from tests.kit.stopwatch import Stopwatch
 from tests.kit.waiting import eventually
 from tests.pages import Visit
 
@@ -19,8 +20,8 @@ RIGHTS = [
     for right in ("view_task", "change_task", "add_task", "view_connection", "delete_connection", "view_node")
 ]
 CREATE = "task = Task.objects.create(name=name, owner=User.objects.get(username='demo')); str(task.pk)"
-#: A moment, in milliseconds: what another process does is there within a second.
-SOON = 1_000
+#: Milliseconds that the page of a busy machine may take. Usually it is there within a second.
+SOON = 15_000
 
 Open = Callable[..., Visit]
 
@@ -72,9 +73,12 @@ def test_a_task_of_another_process_moves_in_the_list(staffed: Site, watch: Open)
     worker.run("task.start()")
     expect(mine.locator(".rt-word")).to_have_text("Running", timeout=SOON)
     expect(mine.locator(".field-started time")).to_be_visible()
-    for percent in (20, 60):
+    clock = Stopwatch()
+    for percent in (20, 30, 40, 50, 60):
         worker.run("task.report(percent, phase='Reading')", percent=percent)
-        expect(bar(mine)).to_have_js_property("value", percent, timeout=SOON)
+        with clock.lap():
+            expect(bar(mine)).to_have_js_property("value", percent, timeout=SOON)
+    assert clock.usual < 1
     expect(mine.locator(".rt-text")).to_have_text("60 % · Reading")
     rows = page.page.locator("#result_list tbody tr").count()
     worker.run("task.complete(); [Task.objects.create(name=f'new {i}') for i in range(3)]; None")
@@ -176,17 +180,17 @@ def test_the_page_of_a_task_follows_it(staffed: Site, watch: Open) -> None:
     lines = page.page.locator(".rt-lines li")
     expect(lines.last).to_contain_text("line 150")
     worker.run("task.log('<b>late</b>', level='warning'); task.report(40)")
-    expect(lines.last).to_contain_text("<b>late</b>", timeout=2 * SOON)
+    expect(lines.last).to_contain_text("<b>late</b>", timeout=SOON)
     expect(bar(page.page.locator("#rt-now"))).to_have_js_property("value", 40, timeout=SOON)
     shown = lines.count()
     page.page.get_by_role("button", name="Earlier lines").click()
     expect(lines.first).to_contain_text("line 1")
     assert shown < lines.count() == 151
     worker.run("Task.objects.filter(pk=pk).update(name='Renamed')", pk=task)
-    expect(page.page.get_by_role("alert")).to_contain_text("Somebody has changed the name", timeout=2 * SOON)
+    expect(page.page.get_by_role("alert")).to_contain_text("Somebody has changed the name", timeout=SOON)
     expect(page.page.get_by_role("button", name="Mark as failed…")).to_be_visible()
     worker.run("task.complete(result={'rows': 1204})")
-    expect(page.page.locator(".field-result_text")).to_contain_text("1204", timeout=4 * SOON)
+    expect(page.page.locator(".field-result_text")).to_contain_text("1204", timeout=SOON)
     expect(page.page.locator(".rt-timeline li").last).to_contain_text("Completed")
     expect(page.page.get_by_role("button", name="Mark as failed…")).to_have_count(0)
     page.page.get_by_role("button", name="Retry…").click()
@@ -203,15 +207,19 @@ def test_the_dashboard_moves(staffed: Site, watch: Open) -> None:
     worker = staffed.remote()
     page = watch(LIVE)
     task = worker.run(CREATE, name="Report of March")
-    worker.run("task.start(); task.report(25)")
-    mine = page.page.locator(f"[id='running-{task}']")
-    expect(bar(mine)).to_have_js_property("value", 25, timeout=SOON)
+    worker.run("task.start()")
+    mine, clock = page.page.locator(f"[id='running-{task}']"), Stopwatch()
+    for percent in (25, 35, 45):
+        worker.run("task.report(percent)", percent=percent)
+        with clock.lap():
+            expect(bar(mine)).to_have_js_property("value", percent, timeout=SOON)
+    assert clock.usual < 1
     table = page.page.locator("#rt-table")
     table.locator("summary").click()
     worker.run("task.fail('No such file.')")
     expect(mine).to_have_count(0, timeout=SOON)
     expect(page.page.locator(f"[id='finished-{task}']")).to_contain_text("Failed", timeout=SOON)
-    expect(page.page.locator(f"[id='attention-{task}']")).to_contain_text("No such file.", timeout=5 * SOON)
+    expect(page.page.locator(f"[id='attention-{task}']")).to_contain_text("No such file.", timeout=SOON)
     expect(table).to_have_attribute("open", "")
     expect(page.page.locator("#rt-nodes")).to_contain_text("Alive")
 

@@ -33,8 +33,8 @@ def test_a_celery_task_moves_in_the_admin(shop: CelerySite, visit: Callable[...,
     expect(mine.locator(".rt-word")).to_have_text("Running", timeout=15_000)
     for percent in (25, 50, 75):
         shop.run("Task.objects.create(name=name); None", name=f"step {percent} of {job}")
-        expect(bar(mine)).to_have_js_property("value", percent, timeout=5 * SOON)
+        expect(bar(mine)).to_have_js_property("value", percent, timeout=SOON)
     shop.run("Task.objects.create(name=name); None", name=f"step 100 of {job}")
-    expect(mine.locator(".rt-word")).to_have_text("Completed", timeout=5 * SOON)
+    expect(mine.locator(".rt-word")).to_have_text("Completed", timeout=SOON)
     expect(bar(mine)).to_have_js_property("value", 100, timeout=SOON)
     page.page.close()

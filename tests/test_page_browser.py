@@ -12,8 +12,11 @@ from playwright.sync_api import expect
 from realtime.testing.view import View
 from tests.kit import leaks
 from tests.kit.site import Site
+from tests.kit.stopwatch import Stopwatch
 from tests.pages import Visit
 
+#: Milliseconds that the page of a busy machine may take. Usually it is there within a second.
+MS = 15_000
 CREATE = "task = Task.objects.create(name=name, owner=User.objects.get(username='demo')); str(task.pk)"
 
 
@@ -26,13 +29,16 @@ def test_a_task_of_another_process_moves_within_a_second(
     page.wait_state("live")
     worker = page_site.remote()
     task = worker.run(CREATE, name="Import of the orders")
-    expect(page.row(task)).to_contain_text("Waiting", timeout=1000)
+    expect(page.row(task)).to_contain_text("Waiting", timeout=MS)
     worker.run("task.start()")
-    for percent in (20, 40, 60):
+    clock = Stopwatch()
+    for percent in (20, 30, 40, 50, 60):
         worker.run("task.report(percent, message='Reading')", percent=percent)
-        page.expect_progress(task, percent)
+        with clock.lap():
+            page.expect_progress(task, percent)
+    assert clock.usual < 1
     worker.run("task.complete(result={'rows': 1204})")
-    expect(page.row(task)).to_contain_text("Completed", timeout=1000)
+    expect(page.row(task)).to_contain_text("Completed", timeout=MS)
     expect(page.row(task).locator(".rt-result")).to_have_text("rows1,204")
 
 
@@ -44,14 +50,17 @@ def test_a_worker_finishes_a_task_and_browsers_on_other_processes_see_it_within_
     pages = [visit(), visit(server=page_site.start("uvicorn"))]
     for page in pages:
         page.wait_state("live")
-    worker = page_site.remote()
-    task = worker.run(CREATE, name="Nightly export")
-    worker.run("task.start()")
-    for page in pages:
-        expect(page.row(task)).to_contain_text("Running")
-    worker.run("task.complete(result={'rows': 7})")
-    for page in pages:
-        expect(page.row(task)).to_contain_text("Completed", timeout=1000)
+    worker, clock = page_site.remote(), Stopwatch()
+    for number in range(3):
+        task = worker.run(CREATE, name=f"Nightly export {number}")
+        worker.run("task.start()")
+        for page in pages:
+            expect(page.row(task)).to_contain_text("Running", timeout=MS)
+        worker.run("task.complete(result={'rows': 7})")
+        with clock.lap():
+            for page in pages:
+                expect(page.row(task)).to_contain_text("Completed", timeout=MS)
+    assert clock.usual < 1
 
 
 @pytest.mark.requirement("K3")
