@@ -87,6 +87,19 @@ def survive(self: Any) -> str:
     return wait_for("never")
 
 
+@app.task(bind=True)
+def hand_over(self: Any, rows: int) -> None:
+    """Let another task run in its place."""
+    raise self.replace(import_orders.s(rows))
+
+
+@app.task(bind=True)
+def hand_over_to_a_chain(self: Any, rows: int) -> None:
+    """Let other tasks run in its place, one after the other; of the last is the result."""
+    first = import_orders.si(1) if rows else break_down.si()
+    raise self.replace(first | import_orders.si(rows))
+
+
 @app.task
 def call_another() -> None:
     """Publish a task: it belongs to whom this one belongs."""

@@ -58,6 +58,26 @@ def test_a_retry_is_the_same_task(shop: CelerySite, pool: str) -> None:
     assert [n for n in shop.events(job, "progress") if n] == [50, 50, 50, 50, 50, 100]
 
 
+def test_a_replaced_task_ends_as_the_one_in_its_place(shop: CelerySite, pool: str) -> None:
+    """`self.replace()`: by the same id, so it is one task, which runs on."""
+    job = shop.publish("hand_over 3", pool)
+    shop.wait(job, "completed")
+    assert shop.row(job, "name", "result", "lease_expires_at") == ("Hand over", {"rows": 3}, None)
+    assert shop.statuses(job)[-2:] == ["running", "completed"]
+    assert "Replaced by another task." in shop.events(job, "message")
+
+
+@pytest.mark.parametrize(("rows", "end"), [(2, "completed"), (0, "failed")])
+def test_a_task_replaced_by_a_chain_ends_with_its_last(shop: CelerySite, rows: int, end: str) -> None:
+    """Or fails with one before it, as the last does not come then."""
+    job = shop.publish(f"hand_over_to_a_chain {rows}", "prefork")
+    shop.wait(job, end)
+    error, result = shop.row(job, "error", "result")
+    expected = ("", {"rows": 2}) if rows else ("A task before it has failed.", None)
+    assert (error, result) == expected
+    assert shop.statuses(job)[-2:] == ["running", end]
+
+
 @pytest.mark.requirement("T10")
 def test_cancel_stops_a_running_task_at_its_next_report(shop: CelerySite, pool: str) -> None:
     """Asked for in our UI, by whatever process."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.celery_site import CelerySite
+from tests.kit.waiting import eventually
 from tests.test_celery import OWNER
 
 BEFORE = "before = set(Task.objects.values_list('pk', flat=True))\n"
@@ -77,26 +78,70 @@ def test_what_cannot_be_published_is_not_shown(shop: CelerySite) -> None:
     assert new(shop, code, "status") == []
 
 
+def elsewhere(code: str, app: str) -> str:
+    """Code that runs while the publisher's Celery app is another one, until all queues were told."""
+    before = "import socket, time\nfrom realtime.integrations import errands\n"
+    before += f"from realtime.integrations.celery import install\nother = {app}\ninstall(other)\n"
+    ended = "assert errands._errands.flush(60)\ninstall(app, exclude=EXCLUDE)"
+    return f"{before}started = time.monotonic()\n{code}\nlasted = time.monotonic() - started\n{ended}\n"
+
+
+AWAY = "redis://127.0.0.1:1/0"
+
+
 def test_a_broker_that_is_away_keeps_nobody_waiting(shop: CelerySite) -> None:
     """A cancel is written all the same; a retry that cannot be published says so."""
-    code = (
-        "import time\n"
-        "from realtime.integrations.celery import install\n"
-        "install(Celery(broker='redis://127.0.0.1:1/0', backend='redis://127.0.0.1:1/0'))\n"
-        "first, started = Task.objects.create(name='first'), time.monotonic()\n"
-        "first.cancel()\n"
-        "first.retry()\n"
-        "assert time.monotonic() - started < 10, time.monotonic() - started\n"
-        "install(app, exclude=EXCLUDE)"
+    job = shop.publish("import_orders 1", "prefork")
+    shop.wait(job, "completed")
+    code = elsewhere(
+        "Task.objects.create(name='first').cancel()\nTask.objects.get(pk=job).retry()",
+        f"Celery(broker='{AWAY}', backend=app.conf.result_backend)",
     )
     ends = [["cancelled", ""], ["failed", "The queue could not be reached."]]
-    assert new(shop, code, "status", "error") == ends
+    assert new(shop, f"{code}assert lasted < 10, lasted", "status", "error", job=job) == ends
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp"])
+def test_a_broker_that_is_silent_keeps_nobody_waiting(shop: CelerySite, scheme: str) -> None:
+    """It takes the connection and never answers; who cancels does not notice, and the thread gives it up."""
+    listen = "silent = socket.create_server(('127.0.0.1', 0))\n"
+    code = elsewhere(
+        f"{listen}other.conf.broker_url = f'{scheme}://127.0.0.1:{{silent.getsockname()[1]}}'\n"
+        "for number in range(20): Task.objects.create(name='first').cancel()",
+        "Celery()",
+    )
+    assert new(shop, f"{code}assert lasted < 10, lasted", "status") == [["cancelled"]] * 20
+
+
+@pytest.mark.parametrize("backend", ["None", f"'{AWAY}'"])
+def test_a_retry_of_what_celery_does_not_know_waits(shop: CelerySite, backend: str) -> None:
+    """Without a result backend, or with one that is away: it may be no task of Celery's at all."""
+    code = elsewhere(
+        "first = Task.objects.create(name='first', status='failed')\nfirst.retry()",
+        f"Celery(broker='{AWAY}', backend={backend}, set_as_current=False)",
+    )
+    assert new(shop, code, "status", "error") == [["failed", ""], ["pending", ""]]
 
 
 def test_an_async_view_may_publish(shop: CelerySite) -> None:
     """On an event loop, too, it is shown at once."""
     code = f"import asyncio\nasync def view(): import_orders{LATER}\nasyncio.run(view())"
     assert new(shop, code, "status") == [["pending"]]
+
+
+def test_a_database_that_does_not_answer_does_not_hold_up_an_event_loop(shop: CelerySite) -> None:
+    """The task is shown when it can be; the loop runs on."""
+    code = (
+        "import asyncio\nfrom django.db import connection\n"
+        f"async def view(): import_orders{LATER}\n"
+        "other = connection.copy()\nother.set_autocommit(False)\n"
+        "other.cursor().execute('LOCK TABLE realtime_task IN ACCESS EXCLUSIVE MODE')\n"
+        "asyncio.run(asyncio.wait_for(view(), 60))\nother.rollback()\nother.close()"
+    )
+    before = shop.run("[str(pk) for pk in Task.objects.values_list('pk', flat=True)]")
+    shop.run(f"{code}\nNone")
+    found = "list(Task.objects.exclude(pk__in=before).values_list('status', flat=True))"
+    eventually(lambda: shop.run(found, before=before) == ["pending"], 30, 0.1)
 
 
 def test_what_is_not_followed_is_not_shown(shop: CelerySite) -> None:

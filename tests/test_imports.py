@@ -89,6 +89,7 @@ LAYERS: dict[str, list[str]] = {
         "integrations",
         "integrations.status",
         "integrations.jobs",
+        "integrations.errands",
         "integrations.celery",
         "integrations.celery_signals",
         "integrations.tasks",

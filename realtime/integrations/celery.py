@@ -29,8 +29,10 @@ __all__ = ["OWNER_HEADER", "current_task_status", "install", "owned_by"]
 
 #: The message header that carries the key of the owner: ``apply_async(headers={"realtime_owner": user.pk})``.
 OWNER_HEADER = "realtime_owner"
-#: Seconds that a cancel waits for the broker at most; without it, the worker finds out when it begins.
+#: Seconds for one step with the broker when a task is revoked or retried, in the thread that does it.
 BROKER_TIMEOUT = 2
+#: What bounds a broker that takes the connection and is silent: each transport's own options.
+SILENCE = {"redis": ("socket_timeout", "socket_connect_timeout"), "amqp": ("read_timeout", "write_timeout")}
 
 #: Each signal of Celery and the method of the bridge that receives it.
 RECEIVERS = {

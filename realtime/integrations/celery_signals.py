@@ -16,11 +16,22 @@ from django.db import connections, router, transaction
 
 from realtime import current
 from realtime.events import CANCELLED, PENDING
-from realtime.integrations import jobs
-from realtime.integrations.celery import BROKER_TIMEOUT, OWNER_HEADER, Options
+from realtime.integrations import errands, jobs
+from realtime.integrations.celery import BROKER_TIMEOUT, OWNER_HEADER, SILENCE, Options
 from realtime.models import Task
 
 logger = logging.getLogger("realtime.celery")
+
+
+#: What is said of a task that ``self.replace()`` has handed over.
+REPLACED = "Replaced by another task."
+
+
+def _later(embedded: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield what is to run after a message: the rest of its chain, and the end of its chord."""
+    for signature in (*(embedded.get("chain") or ()), embedded.get("chord")):
+        if signature and signature["options"].get("task_id"):
+            yield signature
 
 
 @contextmanager
@@ -67,7 +78,11 @@ class Bridge:
         if jobs.runs(headers["id"]):
             error = sys.exc_info()[1]
             ended = f" ended with {type(error).__name__}" if error is not None else " was not the last"
-            jobs.waits(headers["id"], f"Attempt {headers['retries']}{ended}.")
+            attempt = f"Attempt {headers['retries']}{ended}."
+            jobs.waits(headers["id"], attempt if headers["retries"] else REPLACED)
+        for later in _later(body[2]):
+            if jobs.runs(later["options"]["task_id"]) and self.follows(later["task"]):
+                jobs.waits(later["options"]["task_id"], REPLACED)
 
     def published(self, sender: str, headers: dict[str, Any], **kwargs: Any) -> None:
         """Show it as pending, now that the broker has it: what could not be published is not shown."""
@@ -100,12 +115,20 @@ class Bridge:
             exception = sys.exc_info()[1] or exception
         with _visit(task_id):
             jobs.failed(task_id, exception)
+        # One that was replaced by a chain waits for the chain's last task, which does not come any more.
+        for later in _later({"chain": sender.request.chain}):
+            with _visit(task_id):
+                jobs.failed(later["options"]["task_id"], "A task before it has failed.")
 
     def ran(self, sender: Any, task_id: str, retval: Any = None, state: Any = None, **kwargs: Any) -> None:
-        """Work on it no more. Left open by a retry, and by what Celery calls ignored and rejected."""
+        """Work on it no more. Left open by a retry, and by what Celery calls ignored and rejected.
+
+        What was replaced (``self.replace()``) is ignored too, but goes on by the same id.
+        """
+        again = jobs.goes_on(task_id)
         task = jobs.left(task_id)
         self._refused.discard(task_id)
-        if task is None or state == "RETRY":
+        if task is None or state == "RETRY" or (again and state == "IGNORED"):
             return
         if state == "IGNORED":
             jobs.cancelled(task_id, "Ignored.")
@@ -127,45 +150,61 @@ class Bridge:
     def saved(self, instance: Task, created: bool = False, update_fields: Any = None, **kwargs: Any) -> None:
         """Tell Celery what somebody wants of a task: that it ends, or that it is tried again."""
         changed = update_fields or ()
+        act: errands.Errand
+        what: Any
         if jobs.told_by_queue():
             return
         if created and instance.retry_of_id is not None and instance.status == PENDING:
-            act = self._run_again
+            act, what = self._run_again, instance
         elif "cancel_requested_at" in changed or ("status" in changed and instance.status == CANCELLED):
-            act = self._revoke
+            act, what = self._revoke, str(instance.pk)
         else:
             return
-        transaction.on_commit(lambda: act(instance), using=router.db_for_write(Task), robust=True)
+        transaction.on_commit(lambda: errands.add(act, what), using=router.db_for_write(Task), robust=True)
 
     @contextmanager
     def _broker(self) -> Iterator[Any]:
-        """Connect to the broker, soon or not at all: a person waits for the answer."""
+        """Connect to the broker, soon or not at all; one that is silent is left alone as soon."""
         with self._options.app.connection_for_write(connect_timeout=BROKER_TIMEOUT) as connection:
+            bounds = dict.fromkeys(SILENCE.get(connection.transport.driver_type, ()), BROKER_TIMEOUT)
+            connection.transport_options = {**(connection.transport_options or {}), **bounds}
             connection.ensure_connection(max_retries=1, interval_start=0, timeout=BROKER_TIMEOUT)
             yield connection
 
-    def _revoke(self, task: Task) -> None:
-        """Let no worker begin it, or its next attempt; what runs learns of it by its reports."""
+    def _revoke(self, ids: list[str]) -> None:
+        """Let no worker begin them, or their next attempts; what runs learns of it by its reports."""
         try:
             with self._broker() as connection:
-                self._options.app.control.revoke(str(task.pk), connection=connection)
+                self._options.app.control.revoke(ids, connection=connection)
         except Exception as error:
-            logger.warning("Task %s could not be revoked at the broker: %r", task.pk, error)
+            logger.warning("%d tasks could not be revoked at the broker: %r", len(ids), error)
 
-    def _run_again(self, task: Task) -> None:
-        """Publish what it retries anew, if Celery's result still tells how it was (``result_extended``)."""
+    def _run_again(self, tasks: list[Task]) -> None:
+        """Publish what they retry anew, if Celery's results still tell how it was (``result_extended``)."""
+        for task in tasks:
+            try:
+                known = self._options.app.AsyncResult(str(task.retry_of_id))
+                followed = known.name is not None and self.follows(known.name)
+            except (AttributeError, NotImplementedError):
+                return  # There is no result backend.
+            except Exception as error:
+                # Perhaps it was never Celery's; so it waits for somebody who runs it.
+                logger.warning("What task %s retries could not be looked up: %r", task.pk, error)
+                continue
+            if followed:
+                self._publish_again(task, known)
+
+    def _publish_again(self, task: Task, known: Any) -> None:
         try:
             with self._broker() as connection:
-                known = self._options.app.AsyncResult(str(task.retry_of_id))
-                if known.name is not None and self.follows(known.name):
-                    self._options.app.send_task(
-                        known.name,
-                        args=known.args,
-                        kwargs=dict(known.kwargs or {}),
-                        queue=known.queue,
-                        task_id=str(task.pk),
-                        connection=connection,
-                    )
+                self._options.app.send_task(
+                    known.name,
+                    args=known.args,
+                    kwargs=dict(known.kwargs or {}),
+                    queue=known.queue,
+                    task_id=str(task.pk),
+                    connection=connection,
+                )
         except Exception as error:
             logger.warning("Task %s could not be published again: %r", task.pk, error)
             jobs.failed(str(task.pk), "The queue could not be reached.")

@@ -8,10 +8,12 @@ runs although its task is finished (it was delivered again) gets a new one, the 
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
+import threading
 import uuid
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
@@ -25,14 +27,19 @@ from realtime.models import Task, lease
 from realtime.tracking.block import finish
 from realtime.tracking.function import as_result
 
+logger = logging.getLogger("realtime.jobs")
+
+#: Seconds that an event loop is held up at most, while a thread shows what was published on it.
+LOOP_SECONDS = 2.0
 _IDS = uuid.UUID("a7f6f0c2-6c3b-4a7e-9b1b-6f5ac1d1f0d3")
 
 
 class Running(NamedTuple):
-    """A job that this process runs: its task, and what ran around it."""
+    """A job that this process runs: its task, what ran around it, and whether it was published again."""
 
     task: Task
     before: current.Scope
+    again: bool = False
 
 
 #: By the job's id. Small: a process runs one job per thread.
@@ -122,6 +129,12 @@ def waits(job: str, message: str) -> None:
     if (running := _running.get(job)) is not None:
         waiting = {"phase": "Waiting for another attempt", "message": message, "lease_expires_at": None}
         running.task._change(lambda row: waiting if row.status == RUNNING else {})
+        _running[job] = running._replace(again=True)
+
+
+def goes_on(job: str) -> bool:
+    """Tell whether a job that this process works on was published again, and so goes on elsewhere."""
+    return job in _running and _running[job].again
 
 
 def completed(job: str, result: Any) -> None:
@@ -194,21 +207,42 @@ def _take_over(task: Task) -> None:
 
 
 def _off_the_loop(work: Callable[[], object]) -> None:
-    """Do it; in a thread when this one runs an event loop, where Django refuses, and no transaction is."""
+    """Do it; in a thread when this one runs an event loop, where Django refuses, and no transaction is.
+
+    The loop waits for it, so that it is shown at once, but not for a database that does not answer.
+    """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         work()
         return
 
+    future: Future[object] = Future()
+
     def run() -> None:
         try:
-            work()
-        finally:
-            connections.close_all()
+            try:
+                result = work()
+            finally:
+                connections.close_all()
+        except BaseException as error:
+            future.set_exception(error)
+        else:
+            future.set_result(result)
 
-    with ThreadPoolExecutor(1) as pool:
-        pool.submit(run).result()
+    threading.Thread(target=run, name="realtime-job", daemon=True).start()
+    try:
+        future.result(LOOP_SECONDS)
+    except TimeoutError:
+        if future.done():
+            raise
+        logger.warning("A task is shown late: the database has not answered for %s s.", LOOP_SECONDS)
+        future.add_done_callback(_tell_if_lost)
+
+
+def _tell_if_lost(late: Future[object]) -> None:
+    if (error := late.exception()) is not None:
+        logger.error("A task could not be shown until a worker begins it: %r", error)
 
 
 os.register_at_fork(after_in_child=_running.clear)
