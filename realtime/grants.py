@@ -49,7 +49,8 @@ def _allows(served: registry.Topic, user: Any, key: str) -> bool:
 def asked(topic: str, ask: Callable[..., R], *arguments: Any) -> R | None:
     """Ask the project's own code; None when it fails.
 
-    A database that cannot be reached is no answer: that is raised, and asked again.
+    A database that cannot be reached, or takes too long (``statement_timeout``), is no answer: that is
+    raised, for the caller to ask again or to refuse.
     """
     try:
         return ask(*arguments)

@@ -10,7 +10,8 @@ Each committed change of these fields is one event of ``order.<primary key>``: `
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, ClassVar
 
 import msgspec
@@ -19,9 +20,13 @@ from django.db.models.signals import class_prepared, post_delete
 
 from realtime import log
 from realtime.conf import conf
+from realtime.exceptions import InvalidValue
+from realtime.models.log import Event
 from realtime.models.transitions import clean_json, safe_json
-from realtime.publishing import append, event_of
+from realtime.publishing import append_after, event_of
 from realtime.registry import Topic
+
+logger = logging.getLogger("realtime.topics")
 
 CREATED, CHANGED, DELETED = "created", "changed", "deleted"
 #: Rows locked, changed and recorded at a time.
@@ -48,6 +53,7 @@ class LiveQuerySet(models.QuerySet[Any]):
                 rows = self.order_by().filter(pk__in=list(before))
                 count += models.QuerySet.update(rows, **kwargs)
                 record(self.model, before, states(self.model, before, self.db), self.db)
+        self._result_cache = None
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -136,6 +142,18 @@ class LiveModel(models.Model):
             record(model, before, states(model, [self.pk], alias), alias)
         return updated
 
+    def delete(self, using: str | None = None, keep_parents: bool = False) -> tuple[int, dict[str, int]]:
+        """Delete the row, with the event. Of one that is gone already: no event, no signal."""
+        alias = using or router.db_for_write(type(self), instance=self)
+        with transaction.atomic(using=alias):
+            begin_write(alias)
+            if self.pk is not None and not states(type(self), [self.pk], alias, lock=True):
+                setattr(self, self._meta.pk.attname, None)
+                return 0, {self._meta.label: 0}
+            return super().delete(using, keep_parents)
+
+    delete.alters_data = True  # type: ignore[attr-defined]
+
 
 class ModelTopic(Topic):
     """The topic of a live model: name ``model``, and say who may see a row.
@@ -194,11 +212,21 @@ def states(model: type[LiveModel], pks: Collection[Any], using: str, *, lock: bo
 def public(fields: dict[str, Any]) -> dict[str, Any]:
     """Return fields as JSON without secrets, the largest left out until they fit ``MAX_EVENT_SIZE``.
 
-    What was left out is named in ``truncated``. Raises ``InvalidValue`` for what JSON cannot hold.
+    What was left out is named in ``truncated``; so is, and logged, what JSON cannot hold: a change must not
+    fail because it cannot be told.
     """
-    data: dict[str, Any] = safe_json(clean_json(fields))
-    sizes = {name: len(msgspec.json.encode(value)) for name, value in data.items()}
+    clean: dict[str, Any] = {}
     left_out: list[str] = []
+    for name, value in fields.items():
+        try:
+            clean[name] = clean_json(value)
+        except InvalidValue as error:
+            logger.warning("The field %s is not told: %s", name, error)
+            left_out.append(name)
+    data: dict[str, Any] = safe_json(clean)
+    sizes = {name: len(msgspec.json.encode(value)) for name, value in data.items()}
+    if left_out:
+        data["truncated"] = left_out
     while sizes and len(msgspec.json.encode(data)) > conf.MAX_EVENT_SIZE:
         largest = max(sizes, key=sizes.__getitem__)
         del data[largest], sizes[largest]
@@ -209,13 +237,37 @@ def public(fields: dict[str, Any]) -> dict[str, Any]:
 
 def record(model: type[LiveModel], before: States, after: States, using: str) -> None:
     """Append an event for each row that differs, within the transaction that changed it."""
-    name = model.live_topic
-    told = [
-        (pk, CHANGED if pk in before else CREATED, state)
-        for pk, state in after.items()
-        if before.get(pk) != state
-    ]
-    append([event_of(f"{name}.{pk}", type, state) for pk, type, state in told], using)
+    changed = [pk for pk, state in after.items() if before.get(pk) != state]
+    tell(model, {pk: CHANGED if pk in before else CREATED for pk in changed}, after, using)
+
+
+def tell(model: type[LiveModel], types: dict[Any, str], after: States, using: str) -> None:
+    """Append an event of its type for each row, with its state ``after``; {} of one that is deleted.
+
+    Of rows in another database than the log's, what they are once the change has committed: the callbacks of
+    two transactions may run in either order, and the last word must be how things are.
+    """
+    if not types:
+        return
+    if using == log.database():
+        log.append(events_of(model, types, after), using=using)
+        return
+
+    def later() -> Iterator[Event]:
+        # Locked until it is told, or another's newer state might be told before.
+        now = states(model, types, using, lock=True)
+        return events_of(model, {pk: type if pk in now else DELETED for pk, type in types.items()}, now)
+
+    append_after(using, later)
+
+
+def events_of(model: type[LiveModel], types: dict[Any, str], after: States) -> Iterator[Event]:
+    """Make the events. That a row's key cannot be a topic's is logged: its change must not fail."""
+    for pk, type in types.items():
+        try:
+            yield event_of(f"{model.live_topic}.{pk}", type, after.get(pk, {}))
+        except InvalidValue as error:
+            logger.warning("A change of %s is not told: %s", model._meta.label, error)
 
 
 def begin_write(using: str) -> None:
@@ -226,7 +278,9 @@ def begin_write(using: str) -> None:
 
 def deleted(instance: LiveModel, using: str, **kwargs: Any) -> None:
     """Publish that a row is gone, also one that went with another."""
-    append([event_of(f"{instance.live_topic}.{instance.pk}", DELETED, {})], using)
+    # As the database has it: an instance may have been made with the key as text.
+    pk = instance._meta.pk.to_python(instance.pk)
+    tell(type(instance), {pk: DELETED}, {}, using)
 
 
 def watch_deletions(sender: type[models.Model], **kwargs: Any) -> None:

@@ -9,7 +9,7 @@ before it is stored, as of what workers tell (``REDACT``).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -48,7 +48,7 @@ def publish(topic: str, type: str, data: Mapping[str, Any] | None = None, audien
             message=f"type is a word such as shipped, of at most 64 characters, and not {SNAPSHOT}.",
             field="type",
         )
-    append([event_of(topic, type, clean_content(data), clean_audience(audience))])
+    log.append([event_of(topic, type, clean_content(data), clean_audience(audience))])
 
 
 async def apublish(
@@ -86,13 +86,17 @@ def event_of(topic: str, type: str, content: dict[str, Any], audience: dict[str,
     return Event(kind=TOPIC_EVENT, topic=topic, data=data, created_at=timezone.now())
 
 
-def append(events: Iterable[Event], using: str | None = None) -> None:
-    """Append events within the transaction of the database ``using``, the log's if it is not said.
+def append_after(using: str, events: Callable[[], Iterable[Event]]) -> None:
+    """Append events once the transaction of ``using``, which is not the log's database, has committed.
 
-    Two databases have no common transaction: then they are written after the commit of the other.
+    Two databases have no common transaction. ``events`` is called after the commit, in a transaction of
+    ``using`` again, so that it may lock the rows it reads until what it tells of them is written. A failure
+    is logged: the change itself is committed, and its caller has nothing to mend.
     """
-    home, rows = log.database(), list(events)
-    if using is None or using == home:
-        log.append(rows, using=home)
-    elif rows:
-        transaction.on_commit(lambda: log.append(rows, using=home), using=using)
+
+    # No lambda or partial: Django logs a callback that fails by its __qualname__.
+    def append() -> None:
+        with transaction.atomic(using=using):
+            log.append(events(), using=log.database())
+
+    transaction.on_commit(append, using=using, robust=True)

@@ -15,11 +15,19 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from realtime import database, grants, registry
+from realtime import database, grants, log, registry
 from realtime.auth import identity, sessions, tokens
 from realtime.events import CONNECTION_CLOSED, USER_CHANGED, Credential, LogEvent, Viewer
-from realtime.exceptions import DISCONNECTED, REVOKED, UNKNOWN_TOPIC, USER_INACTIVE, Refused
-from realtime.topics import Subscriptions
+from realtime.exceptions import (
+    DISCONNECTED,
+    REVOKED,
+    UNAVAILABLE,
+    UNKNOWN_TOPIC,
+    USER_INACTIVE,
+    Problem,
+    Refused,
+)
+from realtime.topics import Subscriptions, split
 
 if TYPE_CHECKING:
     from realtime.chores import Attempts
@@ -35,6 +43,10 @@ BATCH = 500
 #: Seconds between looks at who may still see the project's own topics; and how many are asked at a time.
 TOPICS_INTERVAL = 3.0
 TOPICS_BATCH = 100
+#: Seconds that one round spends on those which fail together and are asked one by one.
+ALONE_BUDGET = 10.0
+#: Seconds without an answer, in several rounds, after which a subscription ends: nobody says that it may be.
+UNDECIDED_LIMIT = 60.0
 
 
 class Found(NamedTuple):
@@ -53,6 +65,8 @@ class Rights:
         self._due: set[str] = set()
         #: When everybody was looked up last; None until the first round, before which all were let in.
         self._rechecked: float | None = None
+        #: Since when nobody could say whether they may, by the loop's clock; the least lately asked first.
+        self._undecided: dict[grants.Pair, float] = {}
 
     def add(self, stream: Connection) -> None:
         """Watch over a stream."""
@@ -97,18 +111,70 @@ class Rights:
                 self._apply(user_id, found)
 
     async def recheck_topics(self) -> None:
-        """Ask the project whether who is subscribed to its topics still may be; end what may not."""
+        """Ask the project whether who is subscribed to its topics still may be; end what may not.
+
+        What fails keeps nobody else from being asked for: topics of one name are asked together, those that
+        failed in the last round one by one and last. A subscription that nobody could answer for in
+        :data:`UNDECIDED_LIMIT` seconds ends. Raises what the log's own database raises: while that is away
+        no event is told, and nobody is thrown off.
+        """
         if not registry.registered:
             return
-        pairs = [*{pair for stream in self._all() for pair in _pairs(stream)}]
-        for start in range(0, len(pairs), TOPICS_BATCH):
-            batch = set(pairs[start : start + TOPICS_BATCH])
-            gone = batch - await database.run(grants.granted, batch)
-            for user_id in {user_id for user_id, _ in gone}:
-                for stream in [*self._streams.get(user_id, ())]:
-                    topics = [pair[1] for pair in _pairs(stream) if pair in gone]
-                    if topics and not stream.ended:
-                        stream.drop(Subscriptions((), topics), reason=UNKNOWN_TOPIC.code)
+        pairs = {pair for stream in self._all() for pair in _pairs(stream)}
+        self._undecided = {pair: since for pair, since in self._undecided.items() if pair in pairs}
+        by_name: defaultdict[str, list[grants.Pair]] = defaultdict(list)
+        for pair in pairs - self._undecided.keys():
+            by_name[split(pair[1])[0]].append(pair)
+        failing = {split(topic)[0] for _, topic in self._undecided}
+        for name in sorted(by_name, key=failing.__contains__):
+            for start in range(0, len(by_name[name]), TOPICS_BATCH):
+                if not await self._ask(by_name[name][start : start + TOPICS_BATCH]):
+                    # A database that does not answer is not waited for again and again.
+                    now = asyncio.get_running_loop().time()
+                    self._undecided.update(dict.fromkeys(by_name[name][start:], now))
+                    break
+        await self._ask_alone()
+
+    async def _ask_alone(self) -> None:
+        """Ask for each that failed; end those that have failed for too long."""
+        clock = asyncio.get_running_loop().time
+        end = clock() + ALONE_BUDGET
+        for pair, since in [*self._undecided.items()]:
+            if clock() >= end:
+                break
+            del self._undecided[pair]
+            # Its batch has been complained of: no more of that every few seconds.
+            if not await self._ask([pair], logging.DEBUG):
+                self._undecided[pair] = since
+        lost = {pair for pair, since in self._undecided.items() if clock() - since >= UNDECIDED_LIMIT}
+        if lost:
+            names = ", ".join(sorted({split(topic)[0] for _, topic in lost}))
+            logger.error("Nobody could say who may see %s: %d subscriptions end.", names, len(lost))
+            self._end(lost, UNAVAILABLE)
+
+    async def _ask(self, pairs: Collection[grants.Pair], level: int = logging.WARNING) -> bool:
+        """Ask for some at once, and end what may not be; tell whether there was an answer."""
+        try:
+            granted = await database.run(grants.granted, pairs)
+        except Exception as error:
+            try:
+                await database.run(log.position)
+            except Exception:
+                self._undecided.clear()
+                raise
+            names = ", ".join(sorted({split(topic)[0] for _, topic in pairs}))
+            logger.log(level, "Who may see %s cannot be asked for: %r", names, error)
+            return False
+        self._end({*pairs} - granted, UNKNOWN_TOPIC)
+        return True
+
+    def _end(self, gone: set[grants.Pair], problem: Problem) -> None:
+        """End subscriptions, and say why."""
+        for user_id in {user_id for user_id, _ in gone}:
+            for stream in [*self._streams.get(user_id, ())]:
+                topics = [pair[1] for pair in _pairs(stream) if pair in gone]
+                if topics and not stream.ended:
+                    stream.drop(Subscriptions((), topics), reason=problem.code)
 
     async def watch_topics(self, attempts: Attempts) -> None:
         """Do that for ever."""

@@ -8,11 +8,15 @@ from typing import Any
 from django.apps import apps
 from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import FieldDoesNotExist
+from django.db import models
 
 from realtime import registry
 from realtime.live import LiveModel, LiveQuerySet
 from realtime.registry import Topic
 from realtime.topics import RESERVED, is_name
+
+#: Characters of a topic's key, at most.
+LONGEST_KEY = 64
 
 
 @register("realtime")
@@ -50,9 +54,12 @@ def check_topics(**kwargs: Any) -> list[CheckMessage]:
 
 @register("realtime")
 def check_live_models(**kwargs: Any) -> list[CheckMessage]:
-    """E023: no such topic. E024: no such column. W025: a manager that publishes nothing."""
-    models = [model for model in apps.get_models() if issubclass(model, LiveModel)]
-    return [problem for model in models for problem in _problems(model)]
+    """E023: no such topic. E024: no such column. W025: a manager that publishes nothing.
+
+    W026: a primary key that may hold what no topic can. W027: a field that JSON cannot hold.
+    """
+    live = [model for model in apps.get_models() if issubclass(model, LiveModel)]
+    return [problem for model in live for problem in _problems(model)]
 
 
 def _problems(model: type[LiveModel]) -> Iterator[CheckMessage]:
@@ -70,6 +77,21 @@ def _problems(model: type[LiveModel]) -> Iterator[CheckMessage]:
     for name in model.live_fields:
         if not _is_column(model, name):
             yield Error(f"live_fields has {name!r}, which is no column.", obj=model, id="realtime.E024")
+        elif not _is_json(model._meta.get_field(name)):
+            yield Warning(
+                f"live_fields has {name!r}, which cannot be sent: it will be left out of every event.",
+                hint="Tell of it by a column that JSON can hold, or take it out of live_fields.",
+                obj=model,
+                id="realtime.W027",
+            )
+    if not _makes_keys(model._meta.pk):
+        yield Warning(
+            f"A primary key such as {model._meta.pk.name!r} may hold what no topic can.",
+            hint=f"At most {LONGEST_KEY} letters, digits, _ or -: a number, a UUID, a SlugField. "
+            "Other rows tell nothing.",
+            obj=model,
+            id="realtime.W026",
+        )
     if not isinstance(model._default_manager.get_queryset(), LiveQuerySet):
         yield Warning(
             f"{model._default_manager.name}.update(), bulk_create() and delete() publish nothing.",
@@ -84,3 +106,24 @@ def _is_column(model: type[LiveModel], name: str) -> bool:
         return bool(model._meta.get_field(name).concrete)
     except FieldDoesNotExist:
         return False
+
+
+def _is_json(field: Any) -> bool:
+    """Tell whether JSON can hold what such a column holds; not so bytes, and the ranges of PostgreSQL."""
+    kind = _target(field)
+    return not (isinstance(kind, models.BinaryField) or kind.get_internal_type().endswith("RangeField"))
+
+
+def _makes_keys(field: Any) -> bool:
+    """Tell whether every value of a primary key can stand behind the dot of a topic."""
+    kind = _target(field)
+    if isinstance(kind, models.SlugField):
+        return bool(kind.max_length and kind.max_length <= LONGEST_KEY) and not vars(kind)["allow_unicode"]
+    return isinstance(kind, models.IntegerField | models.UUIDField)
+
+
+def _target(field: Any) -> Any:
+    """Return the column that a foreign key's values are from; any other is itself."""
+    while field.remote_field is not None:
+        field = field.target_field
+    return field

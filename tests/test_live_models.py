@@ -14,7 +14,7 @@ from django.db.models import F
 from django.test import override_settings
 
 from realtime import log, replay
-from realtime.live import CHUNK
+from realtime.live import CHANGED, CHUNK, events_of
 from realtime.models import Event
 from tests.kit.threads import DEADLINE, in_thread, open_transaction
 from tests.orders.models import Order, Parcel
@@ -169,6 +169,51 @@ def test_many_rows_are_told_each_once(orders: list[Order]) -> None:
     assert Order.objects.update(status="closed") == CHUNK + 3
     topics = [topic for topic, _, _ in told(after)]
     assert len(topics) == len(set(topics)) == CHUNK + 3
+
+
+def test_what_is_gone_is_not_deleted_again(orders: list[Order]) -> None:
+    """One row, one ``deleted``, whoever else holds it; and the row's topic, however the key is written."""
+    after, topic = log.position(), f"order.{orders[0].pk}"
+    same = Order.objects.get(pk=orders[0].pk)
+    Order(pk=str(orders[0].pk).zfill(9)).delete()
+    assert same.delete() == (0, {"orders.Order": 0})
+    assert told(after) == [(topic, "deleted", {})]
+    assert same.pk is None
+
+
+def test_an_update_forgets_what_was_read(orders: list[Order]) -> None:
+    """As Django's own does."""
+    rows = Order.objects.filter(pk=orders[0].pk)
+    assert [row.status for row in rows] == ["new"]
+    rows.update(status="paid")
+    assert [row.status for row in rows] == ["paid"]
+
+
+def test_what_json_cannot_hold_is_left_out(
+    orders: list[Order], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And named, and logged: the project's own save does not fail."""
+    monkeypatch.setattr(Order, "live_fields", ("status", "weight"))
+    after = log.position()
+    save(orders[0], status="paid", weight=float("inf"))
+    assert told(after)[0][2] == {"status": "paid", "truncated": ["weight"]}
+    assert snapshots()[f"order.{orders[0].pk}"] == told(after)[0][2]
+    assert "weight is not told" in caplog.text
+
+
+def test_a_row_whose_key_is_no_topics_is_not_told(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged; the others of the same change are told."""
+    found = [event.topic for event in events_of(Order, {"a b": CHANGED, "a-b": CHANGED, "a.b": CHANGED}, {})]
+    assert found == ["order.a-b"]
+    assert caplog.text.count("orders.Order is not told") == 2
+
+
+def test_a_change_that_cannot_be_seen_tells_nothing(orders: list[Order]) -> None:
+    """Of a secret nothing is told, not even that it is another."""
+    save(orders[0], contact={"password": "one"})
+    after = log.position()
+    save(orders[0], contact={"password": "two"})
+    assert told(after) == []
 
 
 @pytest.mark.parametrize("option", ["ignore_conflicts", "update_conflicts"])

@@ -52,6 +52,14 @@ def test_update(tasks: list[Task]) -> None:
     assert_events_tell_the_rows()
 
 
+def test_an_update_forgets_what_was_read(tasks: list[Task]) -> None:
+    """As Django's own does."""
+    rows = Task.objects.filter(name="a")
+    assert [task.message for task in rows] == [""]
+    rows.update(message="hello")
+    assert [task.message for task in rows] == ["hello"]
+
+
 def test_update_with_expressions(tasks: list[Task]) -> None:
     """The events tell what the database computed."""
     Task.objects.update(done=F("done") + 5, message=Concat(F("name"), Value("!")))

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.core.checks import run_checks
+from django.db import models
 from django.test.utils import isolate_apps
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,11 +149,23 @@ def test_a_topic_that_lets_nobody_in_is_told_of(registered: list[type[Topic]]) -
         ({"live_topic": "news", "live_fields": ("id",)}, ["realtime.E023"]),
         ({"live_topic": "order", "live_fields": ()}, ["realtime.E024"]),
         ({"live_topic": "order", "live_fields": ("nothing",)}, ["realtime.E024"]),
+        (
+            {"live_topic": "order", "live_fields": ("scan",), "scan": models.BinaryField()},
+            ["realtime.W027"],
+        ),
+        (
+            {"live_topic": "order", "live_fields": ("key",), "key": models.CharField(primary_key=True)},
+            ["realtime.W026"],
+        ),
+        (
+            {"live_topic": "order", "live_fields": ("key",), "key": models.SlugField(primary_key=True)},
+            [],
+        ),
     ],
 )
 @isolate_apps("tests.orders")
 def test_a_live_model_that_cannot_work_is_refused(fields: dict[str, Any], found: list[str]) -> None:
-    """A topic that is not registered, or has no keys; a field that is no column."""
+    """A topic that is not registered, or has no keys; a field that is no column; what cannot be sent."""
     meta = type("Meta", (), {"app_label": "orders"})
     model = type("Broken", (LiveModel,), {"__module__": __name__, "Meta": meta, **fields})
     assert [problem.id for problem in _problems(model)] == found

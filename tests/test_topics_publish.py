@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from asgiref.sync import sync_to_async
+from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 from django.db import connections, transaction
 from django.test import override_settings
@@ -14,7 +15,8 @@ from realtime import apublish, log, publish, publishing, replay
 from realtime.events import LogEvent, Viewer
 from realtime.exceptions import InvalidValue
 from realtime.models import Event
-from tests.kit.threads import open_transaction
+from tests.kit.threads import DEADLINE, in_thread, open_transaction
+from tests.orders.models import Order
 
 
 def journal() -> list[LogEvent]:
@@ -134,17 +136,57 @@ def test_an_audience_is_kept_with_the_event(engine: str, make_user: Any) -> None
     assert "audience" not in journal()[1].data
 
 
+@pytest.fixture
+def elsewhere(transactional_db: None) -> Order:
+    """An order in another database than the log."""
+    customer = get_user_model().objects.using("postgres").create(username="elsewhere")
+    return Order.objects.using("postgres").create(customer=customer)
+
+
 @pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
-def test_rows_of_another_database_are_told_after_their_commit() -> None:
+def test_rows_of_another_database_are_told_after_their_commit(elsewhere: Order) -> None:
     """Two databases have no common transaction: not before it, and not without it."""
+    topic = f"order.{elsewhere.pk}"
+    assert [type for _, type, _ in told()] == ["created"]
     with transaction.atomic(using="postgres"):
-        publishing.append([publishing.event_of("order.1", "changed", {})], using="postgres")
-        assert told() == []
-    assert told() == [("order.1", "changed", {})]
+        elsewhere.status = "paid"
+        elsewhere.save(using="postgres")
+        assert len(told()) == 1
+    assert (told()[1][0], told()[1][2]["status"]) == (topic, "paid")
     with pytest.raises(ZeroDivisionError), transaction.atomic(using="postgres"):
-        publishing.append([publishing.event_of("order.1", "undone", {})], using="postgres")
+        Order.objects.using("postgres").update(status="undone")
         raise ZeroDivisionError
-    assert len(told()) == 1
+    assert len(told()) == 2
+    elsewhere.delete(using="postgres")
+    assert told()[2] == (topic, "deleted", {})
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
+def test_the_last_word_of_another_database_is_how_things_are(elsewhere: Order) -> None:
+    """Somebody else's change, committed and told between a commit and what it has to tell, is not undone."""
+
+    def overtake() -> None:
+        in_thread(lambda: Order.objects.using("postgres").update(status="sent")).result(DEADLINE)
+
+    with transaction.atomic(using="postgres"):
+        transaction.on_commit(overtake, using="postgres")
+        Order.objects.using("postgres").update(status="paid")
+    assert [data["status"] for _, _, data in told()] == ["new", "sent", "sent"]
+
+
+@pytest.mark.django_db(transaction=True, databases=["default", "postgres"])
+def test_what_fails_after_another_databases_commit_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The change is committed: its caller has nothing to mend, and the callbacks behind it run."""
+    done: list[str] = []
+
+    def fail() -> list[Event]:
+        raise InvalidValue(message="not to be told")
+
+    with transaction.atomic(using="postgres"):
+        publishing.append_after("postgres", fail)
+        transaction.on_commit(lambda: done.append("the next"), using="postgres")
+    assert done == ["the next"]
+    assert "not to be told" in caplog.text
 
 
 def test_a_topic_is_read_along_an_index(engine: str) -> None:

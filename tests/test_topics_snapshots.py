@@ -65,6 +65,19 @@ async def test_a_snapshot_that_is_ahead_of_the_process_is_not_told_again(
     assert [data["level"] for _, _, data in events(watching)] == [2, 3]
 
 
+async def test_who_watches_already_misses_nothing(hubs: Hubs, make_user: Users, meter: Meter) -> None:
+    """A second subscribe brings a fresh snapshot; events on their way to the first come all the same."""
+    user, meter.state = await database.run(make_user), {"level": 2}
+    hub = await hubs()
+    with watcher(hub, user) as watching:
+        await subscribed(watching, "meter.1")
+        await database.run(publish, "meter.1", "level", {"level": 1})
+        await subscribed(watching, "meter.1")
+        await change(hub, lambda: publish("meter.1", "level", {"level": 3}))
+        await watching.until("topic_event", lambda f: f["data"] == {"level": 3})
+    assert [data["level"] for _, _, data in events(watching)] == [2, 2, 1, 3]
+
+
 async def test_nothing_falls_between_snapshot_and_events(hubs: Hubs, make_user: Users, meter: Meter) -> None:
     """What happens while the snapshot is read is told after it: the last word is the latest."""
     user = await database.run(make_user)

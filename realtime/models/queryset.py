@@ -50,6 +50,7 @@ class TaskQuerySet(models.QuerySet["Task"]):
             pks = list(self.order_by("pk").values_list("pk", flat=True))
             for start in range(0, len(pks), CHUNK):
                 count += self._update_chunk(pks[start : start + CHUNK], values)
+        self._result_cache = None
         return count
 
     update.alters_data = True  # type: ignore[attr-defined]

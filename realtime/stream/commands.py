@@ -203,10 +203,12 @@ class Commands:
         if not wanted and message is not None and not stream.was_reset:
             stream.end_if_done()
             return
+        # What is watched already goes on: whoever holds its earlier events waits for the next ones too.
+        fresh = [topic for topic in snapshot.own.states if topic not in stream.subscriptions.topics]
         stream.add(wanted)
         for data in snapshot.rows.values():
             stream.write_row(data)
-        for topic in snapshot.own.states:
+        for topic in fresh:
             stream.hold(topic, snapshot.own.position)
         for frame in frames.states(snapshot):
             stream.write(frame)

@@ -29,7 +29,7 @@ from realtime.stream.catchup import UNKNOWN_POSITION, CatchUp
 from realtime.stream.commands import PENDING_LIMIT, Commands
 from realtime.stream.timers import Timers
 from realtime.subscriber import Subscriber
-from realtime.topics import BROADCASTS, Subscriptions
+from realtime.topics import BROADCASTS, MINE, TASKS, Subscriptions
 
 
 class Connection:
@@ -208,18 +208,17 @@ class Connection:
     def forget(self, gone: Subscriptions) -> None:
         """Remove subscriptions; what is buffered for them alone is read past."""
         self.subscriptions.remove(gone)
-        # A topic may need those of tasks; else nobody does: a socket that walks through many must not grow.
-        for name in [*gone.topics, *([] if self.subscriptions.topics else gone.task_ids)]:
+        left = self.subscriptions
+        # These show other tasks too; else nobody needs those: who walks through many must not grow.
+        shown = MINE in left.topics or TASKS in left.topics
+        for name in gone.topics if shown else self._held.keys() - left.task_ids.keys() - left.topics.keys():
             self._held.pop(name, None)
         keys = [k for k in gone.keys(self.viewer) if k != BROADCASTS]
         self.hub.unsubscribe(self.subscriber, keys)
         self.subscriber.fall_behind()
 
     def drop(
-        self,
-        gone: Subscriptions,
-        message: client.Unsubscribe | None = None,
-        reason: str | None = None,
+        self, gone: Subscriptions, message: client.Unsubscribe | None = None, reason: str | None = None
     ) -> None:
         """Remove subscriptions and say so."""
         self.forget(gone)
@@ -255,7 +254,7 @@ class Connection:
 
     def reset(self, reason: Any) -> None:
         """Give the cursor up: the client forgets all, and everything is subscribed afresh."""
-        answered, began = self.acknowledged, self.acknowledged or bool(self.subscriptions)
+        answered, began = self.acknowledged, self.acknowledged or self.resuming or bool(self.subscriptions)
         self.acknowledged = self.resuming = False
         self._missed.end()
         self._held.clear()

@@ -20,6 +20,7 @@ class Order(LiveModel):
         "auth.Group", on_delete=models.SET_NULL, null=True, blank=True, related_name="orders"
     )
     note = models.TextField(default="")
+    weight = models.FloatField(null=True, blank=True)
 
     class Meta:
         """Its own, without anything of the mixin's."""

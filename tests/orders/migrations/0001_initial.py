@@ -28,6 +28,7 @@ class Migration(migrations.Migration):
                 ("total", models.DecimalField(decimal_places=2, default=0, max_digits=8)),
                 ("contact", models.JSONField(default=dict)),
                 ("note", models.TextField(default="")),
+                ("weight", models.FloatField(blank=True, null=True)),
                 (
                     "customer",
                     models.ForeignKey(
