@@ -9,25 +9,46 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from realtime.models.task import Task
 
 
-class Scope(NamedTuple):
-    """The task that this code works on, if any, and the key of the user to whom new ones belong."""
+class Scope:
+    """Work on a task, or for a user, inside other work. Over when it is left, whatever still refers to it.
 
-    task: Task | None = None
-    owner_id: Any = None
+    Contexts are copied for every async task and every thread, and no copy can be reset: what is left is
+    marked.
+    """
+
+    __slots__ = ("left", "outside", "owner_id", "task")
+
+    def __init__(self, task: Task | None = None, owner_id: Any = None, outside: Scope | None = None) -> None:
+        """``owner_id`` is the key of the user to whom new tasks belong; no ``task`` means that outside."""
+        self.task, self.owner_id, self.outside = task, owner_id, outside
+        self.left = False
 
 
-_scope: ContextVar[Scope] = ContextVar("realtime_scope", default=Scope())  # noqa: B039 (a tuple of constants)
+_scope: ContextVar[Scope | None] = ContextVar("realtime_scope", default=None)
+
+
+def _innermost() -> Scope | None:
+    """Return the innermost scope that is not over; forget those that are."""
+    now = found = _scope.get()
+    while found is not None and found.left:
+        found = found.outside
+    if found is not now:
+        _scope.set(found)
+    return found
 
 
 def current_task() -> Task | None:
     """Return the innermost tracked task that this code runs in, or None."""
-    return _scope.get().task
+    scope = _innermost()
+    while scope is not None and (scope.task is None or scope.left):
+        scope = scope.outside
+    return None if scope is None else scope.task
 
 
 def current_owner() -> Any:
@@ -35,7 +56,8 @@ def current_owner() -> Any:
 
     Said by :func:`owned_by`; else the owner of the task that this code runs in.
     """
-    return _scope.get().owner_id
+    scope = _innermost()
+    return None if scope is None else scope.owner_id
 
 
 def owner_key(owner: Any) -> Any:
@@ -50,25 +72,33 @@ def owned_by(owner: Any) -> Iterator[None]:
     with owned_by(request.user):
         import_orders.delay(path)
     """
-    before = _scope.get()
-    _scope.set(Scope(before.task, owner_key(owner)))
+    scope = _begin(None, owner_key(owner))
     try:
         yield
     finally:
-        _scope.set(before)
+        _end(scope)
 
 
 def enter(task: Task) -> Scope:
     """Work on this task from now on; return what to hand to :func:`leave`."""
-    before = _scope.get()
-    _scope.set(Scope(task, task.owner_id))
-    return before
+    return _begin(task, task.owner_id)
 
 
-def leave(task: Task, before: Scope) -> None:
-    """Work on it no more. Does nothing where somebody else's work goes on.
+def leave(task: Task, entered: Scope) -> None:
+    """Work on it no more, here and wherever this context was copied to. Somebody else's work goes on.
 
-    A generator that was dropped ends whenever, and wherever, it is collected.
+    A generator that was dropped ends whenever, and wherever, it is collected. Safe to call twice.
     """
-    if _scope.get().task is task:
-        _scope.set(before)
+    assert entered.task is task
+    _end(entered)
+
+
+def _begin(task: Task | None, owner_id: Any) -> Scope:
+    scope = Scope(task, owner_id, _innermost())
+    _scope.set(scope)
+    return scope
+
+
+def _end(scope: Scope) -> None:
+    scope.left = True
+    _innermost()

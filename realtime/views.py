@@ -32,7 +32,7 @@ from realtime.exceptions import (
     ProtocolError,
     Refused,
 )
-from realtime.fragments import FRAGMENTS_MISSED, Fragments, as_fragments
+from realtime.fragments import FRAGMENTS_MISSED, Fragments, as_fragments, written
 from realtime.hub import Hub
 from realtime.limits import Place, registry
 from realtime.middleware import DEPARTURES_KEY
@@ -74,9 +74,15 @@ async def events(request: HttpRequest) -> HttpResponseBase:
             place.belongs_to(viewer.user_id)
             asked = _asked(request, viewer)
             the_hub = await current_hub()
-            await _let_in(the_hub, viewer, asked)
-            # To 204 and 404 an element of HTMX would come back for ever: fragments say what they say.
-            if not isinstance(encode, Fragments) and await _is_over(the_hub, viewer, asked):
+            refused = await _refused(the_hub, viewer, asked)
+            # To 204, 400 and 404 an element of HTMX would come back for ever: fragments say what they say.
+            if isinstance(encode, Fragments):
+                if len(refused) == len(asked.subscriptions()):
+                    ended = encode.ended(refused)
+                    return HttpResponse(ended, content_type="text/event-stream", headers=HEADERS)
+            elif refused and (asked.after is None or len(refused) == len(asked.subscriptions())):
+                raise Refused(INVALID_PARAMETER, f"Unknown topic: {refused[0]}")
+            elif await _is_over(the_hub, viewer, asked):
                 return HttpResponse(status=204)
             # From here on it is the stream that leaves: the guard sees to it, if not the generator.
             scope.get(DEPARTURES_KEY, ExitStack()).push(leaving.pop_all())
@@ -130,18 +136,15 @@ def _encoder(request: HttpRequest) -> Callable[[server.Frame], bytes]:
     raise Refused(INVALID_PARAMETER, "format is json or html.")
 
 
-async def _let_in(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> None:
-    """Ask for the rights to the project's topics; a resume may go on without some, but not without all.
+async def _refused(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> list[str]:
+    """Return which of the project's topics this viewer may not see, in the words for what is no topic at all.
 
-    Raises ``Refused`` as for what is no topic at all.
+    A resume may go on without some, but not without all.
     """
-    wanted = asked.subscriptions()
-    if not (own := wanted.own):
-        return
+    if not (own := asked.subscriptions().own):
+        return []
     granted = await the_hub.reader.granted(own, viewer)
-    refused = [topic for topic in own if topic not in granted]
-    if refused and (asked.after is None or len(refused) == len(wanted)):
-        raise Refused(INVALID_PARAMETER, f"Unknown topic: {refused[0]}")
+    return [topic for topic in own if topic not in granted]
 
 
 async def _is_over(the_hub: Hub, viewer: Viewer, asked: client.Subscribe) -> bool:
@@ -209,6 +212,7 @@ async def _body(
         max_age=conf.STREAM_MAX_AGE,
     )
     encode = encode or as_stream(conf.SSE_RETRY_MS)
+    fragments = encode if isinstance(encode, Fragments) else None
     ends_with_tasks = not asked.subscriptions().topics
     stream = Stream(
         the_hub,
@@ -217,7 +221,7 @@ async def _body(
         timers,
         ends_with_tasks=ends_with_tasks,
         caller=caller,
-        replay_limit=FRAGMENTS_MISSED if isinstance(encode, Fragments) else None,
+        replay_limit=FRAGMENTS_MISSED if fragments else None,
     )
     subscriber, clock = stream.subscriber, asyncio.get_running_loop().time
     if (sending := asyncio.current_task()) is not None:
@@ -227,12 +231,15 @@ async def _body(
     try:
         stream.commands.post(asked)
         while batch := await stream.next():
-            for piece in pieces(batch):
+            # Events of HTML are rendered here, with other work between them; any others are as they are sent.
+            for piece in pieces(await written(batch) if fragments else batch):
                 subscriber.busy_since = clock()
                 yield piece
             subscriber.busy_since = None
-        if isinstance(encode, Fragments) and ends_with_tasks and not stream.subscriptions.task_ids:
-            yield encode.done(stream.cursor)
+            if fragments and stream.acknowledged and not stream.subscriptions:
+                break
+        if fragments and not stream.subscriptions and (ends_with_tasks or stream.acknowledged):
+            yield fragments.done(stream.cursor)
     except Refused as refused:
         metrics.ERRORS.labels(refused.problem.code, metrics.SSE).inc()
         yield encode(frames.farewell(refused))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema
+import msgspec
 import pytest
 from django.test import Client
 
@@ -79,6 +80,21 @@ def test_it_says_where_the_doors_are(document: dict[str, Any]) -> None:
     assert document["servers"]["socket"]["protocol"] == "wss"
     assert document["channels"]["socket"]["address"] == "/ws"
     assert document["channels"]["stream"]["address"] == "/events"
+
+
+def test_it_is_made_once_and_its_doors_for_each_request(
+    document: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anybody may ask, under any name: no schema is made again, and no name is remembered."""
+    made: list[object] = []
+    make = msgspec.json.schema_components
+    monkeypatch.setattr(msgspec.json, "schema_components", lambda *a, **k: made.append(a) or make(*a, **k))
+    for host, secure in (("localhost", False), ("127.0.0.1", True), ("localhost", True)):
+        answer = json.loads(Client().get("/asyncapi.json", headers={"Host": host}, secure=secure).content)
+        assert answer["servers"]["stream"]["host"] == host
+        assert answer["servers"]["stream"]["protocol"] == ("https" if secure else "http")
+    assert answer == document
+    assert made == []
 
 
 @pytest.mark.parametrize("example", examples("type"), ids=lambda example: str(example["type"]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +13,7 @@ from django.test import override_settings
 
 from realtime import log
 from realtime.events import LogEvent, now
-from realtime.fragments import FOLDER, Fragments, as_fragments, has_template, task_of
+from realtime.fragments import FOLDER, KEPT, Fragments, Late, as_fragments, has_template, task_of, written
 from realtime.models import Task
 from realtime.models.public import public_data
 from realtime.protocol import server
@@ -37,7 +38,7 @@ def topic(data: dict[str, Any]) -> LogEvent:
 def shown(event: LogEvent, encode: Fragments | None = None) -> ServerSentEvent:
     """The first event that a browser dispatches."""
     payload = (encode or as_fragments(5000, "en", "UTC")).of_event(event, False)
-    return EventStreamParser().feed(payload)[0]
+    return EventStreamParser().feed(payload.make())[0]
 
 
 @pytest.fixture
@@ -61,11 +62,49 @@ def test_a_fragment_is_rendered_once_for_everybody() -> None:
     one, other = (as_fragments(5000, "en", zone) for zone in ("UTC", "Asia/Tokyo"))
     assert as_fragments(5000, "en", "UTC") is one
     first, elsewhere = delivery.encoded(one), delivery.encoded(other)
-    assert delivery.encoded(one) is first
-    assert isinstance(first, bytes)
-    assert b"00:50:19 UTC" in first
-    assert isinstance(elsewhere, bytes)
-    assert b"09:50:19 JST" in elsewhere
+    assert isinstance(first, Late)
+    assert isinstance(elsewhere, Late)
+    assert b"00:50:19 UTC" in first.make()
+    assert b"09:50:19 JST" in elsewhere.make()
+    again = delivery.encoded(one)
+    assert isinstance(again, Late)
+    assert again.make() is first.make()
+
+
+def test_html_is_kept_of_the_latest_events_only() -> None:
+    """The ring counts the bytes of an event, not of its HTML in every language: that is not kept in it."""
+    encode = Fragments(5000, "en", "UTC")
+    deliveries = [Delivery(update(name=str(number))) for number in range(KEPT + 50)]
+    sent = [delivery.encoded(encode) for delivery in deliveries]
+    assert len(encode._latest) == KEPT
+    assert deliveries[-1].encoded(encode) is sent[-1]
+    assert deliveries[0].encoded(encode) is not sent[0]
+    assert not any(delivery._encoded for delivery in deliveries)
+
+
+async def test_everybody_else_has_the_loop_between_two_fragments() -> None:
+    """A snapshot of a hundred rows is sent in order, and stops nobody for longer than one of them."""
+    encode, turns = Fragments(5000, "en", "UTC"), 0
+    rows = [
+        server.TaskUpdate(timestamp=now(), task_id=TASK, data=update(name=f"row {n}").data, snapshot=True)
+        for n in range(100)
+    ]
+    last = server.Subscribed(timestamp=now(), id=9, position=9, task_ids=[TASK], topics=[])
+    batch = [encode(frame) for frame in (*rows, last)]
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    working = asyncio.create_task(others())
+    sent = b"".join(await written(batch))
+    working.cancel()
+    assert turns >= 100
+    events = EventStreamParser().feed(sent)
+    assert [event.event for event in events] == [f"task-{TASK}"] * 100 + ["tasks_changed"]
+    assert [event.data.count(f"row {n}<") for n, event in enumerate(events[:100])] == [1] * 100
 
 
 def test_what_is_no_change_is_no_event_of_the_page() -> None:
@@ -104,6 +143,38 @@ def test_a_template_that_fails_ends_no_stream(
     assert "task could not be rendered" in caplog.text
     templates[f"{FOLDER}/topics/order.html"] = ""
     assert shown(topic({})).data == "<!-- nothing -->"
+
+
+def test_a_template_that_cannot_be_read_and_a_notice_that_is_none_end_no_stream(
+    templates: dict[str, str], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A syntax error, and a message without a level: logged, and the event says that it cannot be shown."""
+    templates[f"{FOLDER}/topics/order.html"] = "{% if %}{{ key }}"
+    event = shown(topic({}))
+    assert (event.event, "cannot be shown" in event.data) == ("topic-order.42", True)
+    assert "topics/order could not be rendered" in caplog.text
+    odd = LogEvent(9, "broadcast", now(), data={"broadcast_id": "1", "message": {"title": "?"}})
+    event = shown(odd)
+    assert (event.event, event.id, "cannot be shown" in event.data) == ("broadcast", "9", True)
+
+
+def test_a_topic_that_is_sent_no_longer_says_so() -> None:
+    """Whether its right has ended or a snapshot was refused; under a name that nothing swaps as HTML."""
+    encode = as_fragments(5000, "en", "UTC")
+    frames: list[server.Frame] = [
+        server.Unsubscribed(
+            timestamp=now(),
+            id=9,
+            position=9,
+            task_ids=[],
+            topics=["order.1", "order.2"],
+            reason="unknown_topic",
+        ),
+        server.Error(timestamp=now(), code="unknown_topic", message="Unknown topic.", topic="order.3"),
+    ]
+    events = [event for frame in frames for event in EventStreamParser().feed(encode(frame))]
+    assert [event.event for event in events] == [f"topic-order.{n}-end" for n in (1, 2, 3)]
+    assert {event.data for event in events} == {"unknown_topic"}
 
 
 def address(**given: Any) -> dict[str, list[str]]:

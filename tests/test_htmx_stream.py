@@ -54,6 +54,7 @@ async def test_the_cursor_is_in_the_url(live: Live) -> None:
     ada = await live.person()
     task_id = await live.task(ada)
     watching = await fragments(live, ada, task_ids=[task_id])
+    await watching.wait("tasks_changed")
     await live.change(task_id, status="running", message="first")
     cursor = (await watching.wait(f"task-{task_id}", lambda event: "first" in event.data)).id
     await live.change(task_id, message="second")
@@ -121,6 +122,32 @@ async def test_notices_and_topics_have_their_events(live: Live) -> None:
     notice = await client.wait("broadcast", lambda event: "Maintenance" in event.data)
     assert "1 &lt; 2." in notice.data
     await client.wait("broadcast_retracted", lambda event: event.data == sent)
+
+
+async def test_a_topic_that_may_not_be_seen_any_more_ends(live: Live) -> None:
+    """The rest goes on; when nothing is left it is ``done``, and so is whoever comes back: never 400."""
+    ada, ben = await live.person(), await live.person()
+    order = await live.run("Order.objects.create(customer_id=owner).pk", owner=ada.id)
+    topic, end = f"order.{order}", f"topic-order.{order}-end"
+    alone = await fragments(live, ada, topics=[topic])
+    beside = await fragments(live, ada, topics=["news", topic])
+    for client in (alone, beside):
+        await client.wait("tasks_changed")
+    cursor = alone.last_event_id
+    await live.run("Order.objects.filter(pk=pk).update(customer_id=other)", pk=order, other=ben.id)
+    for client in (alone, beside):
+        assert (await client.wait(end, timeout=30)).data == "unknown_topic"
+    await alone.wait("done")
+    await alone.wait_closed()
+    for again in ({}, {"last_event_id": cursor}):
+        over = await fragments(live, ada, topics=[topic, "nothing.1"], query=again)
+        await over.wait_closed()
+        assert told(over) == [end, "topic-nothing.1-end", "done"]
+        partly = await fragments(live, ada, topics=["news", topic], query=again)
+        await partly.wait(end)
+    await live.run("from realtime import publish\npublish('news', 'written')")
+    for client in (partly, beside):
+        await client.wait("topic-news")
 
 
 async def test_who_missed_much_is_sent_the_rows_as_they_are(live: Live) -> None:

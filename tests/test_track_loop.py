@@ -5,19 +5,28 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
+from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.db import connections, transaction
 
-from realtime import current_task, track
+from realtime import current_task, owned_by, track
+from realtime.current import current_owner
 from realtime.exceptions import TaskCancelled
 from realtime.models import Task
 from realtime.tracking.block import LEFT
+from tests.kit.waiting import aeventually
 from tests.reporting import only
 
 pytestmark = pytest.mark.usefixtures("at_once")
+
+
+async def ended(name: str) -> bool:
+    """Whether the task of that name has failed."""
+    return await Task.objects.filter(name=name, status="failed").aexists()
 
 
 def test_each_row_is_a_step(make_user: Callable[..., Any]) -> None:
@@ -166,6 +175,47 @@ async def test_an_async_loop_that_is_left_is_failed() -> None:
             break
     found = [row async for row in Task.objects.order_by("name").values_list("name", "status")]
     assert found == [("Alone", "failed"), ("In a block", "completed")]
+
+
+@pytest.mark.parametrize("how", ["break", "exception"])
+@pytest.mark.usefixtures("own_connections")
+async def test_what_follows_an_async_loop_that_was_left_is_not_its_task_s(
+    how: str, make_user: Callable[..., Any]
+) -> None:
+    """At once, and when the event loop has closed the generator: the next task has no owner of this one's."""
+    user = await sync_to_async(make_user)()
+    with suppress(ZeroDivisionError):
+        async for _ in track("abc", "Left", owner=user):
+            if how == "break":
+                break
+            raise ZeroDivisionError
+    assert (current_task(), current_owner()) == (None, None)
+    async with track("Next") as task:
+        assert (task.owner_id, current_task()) == (None, task)
+        await aeventually(partial(ended, "Left"))
+    assert (current_task(), current_owner()) == (None, None)
+
+
+@pytest.mark.usefixtures("own_connections")
+async def test_a_block_in_a_generator_that_was_left_is_over_when_it_has_ended(
+    make_user: Callable[..., Any],
+) -> None:
+    """The event loop closes the generator in a copy of the context; what goes on around it stays."""
+    user, around = await sync_to_async(make_user)(), await sync_to_async(make_user)()
+
+    async def rows() -> AsyncIterator[str]:
+        async with track("Left", owner=user):
+            for row in "abc":
+                yield row
+
+    with owned_by(around):
+        async for _ in rows():
+            break
+        await aeventually(partial(ended, "Left"))
+        assert (current_task(), current_owner()) == (None, around.pk)
+        async with track("Next") as task:
+            assert task.owner_id == around.pk
+    assert current_owner() is None
 
 
 def test_a_step_costs_little(settings: Any) -> None:

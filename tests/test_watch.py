@@ -215,16 +215,20 @@ def test_bars_move_and_end_in_a_line() -> None:
     assert "\x1b" not in (line_of(tell()) or "")
 
 
-def test_ctrl_c_leaves_cleanly(sites: Sites) -> None:
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
+def test_ctrl_c_leaves_cleanly(sites: Sites, elsewhere: bool) -> None:
     """A process of its own, beside whatever runs: no traceback, and a status that says so."""
     live = sites.live("embedded", "uvicorn")
-    command = [sys.executable, "manage.py", "watch", "--all", "--plain"]
+    live.site.create_user(user := f"user-{uuid.uuid4().hex[:8]}")
+    what = ["--url", live.server.url] if elsewhere else ["--all"]
+    command = [sys.executable, "manage.py", "watch", *what, "--plain"]
     output = live.site.folder / f"watch-{uuid.uuid4().hex}.log"
-    child = Child(command, output, live.site.env)
+    child = Child(command, output, {**live.site.env, "WATCH_TOKEN": live.site.token(user)})
     name = f"import {uuid.uuid4()}"
 
     def seen() -> bool:
-        live.worker.run("Task.objects.create(name=name).pk", name=name)
+        code = "Task.objects.create(name=name, owner=User.objects.get(username=user)).pk"
+        live.worker.run(code, name=name, user=user)
         return name in child.log()
 
     eventually(seen, DEADLINE, interval=0.3)

@@ -6,7 +6,8 @@ import threading
 from functools import cache
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+import msgspec
+from django.http import HttpRequest, HttpResponse
 from django.urls import get_script_prefix, reverse
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
@@ -71,10 +72,9 @@ def _document() -> dict[str, Any]:
 
 
 @require_safe
-def streams(request: HttpRequest) -> JsonResponse:
+def streams(request: HttpRequest) -> HttpResponse:
     """Answer with the AsyncAPI document of this site, as it was reached."""
-    return JsonResponse(
-        asyncapi.document(
-            request.get_host(), request.is_secure(), f"{get_script_prefix()}ws", reverse("realtime:events")
-        )
+    found = asyncapi.document(
+        request.get_host(), request.is_secure(), f"{get_script_prefix()}ws", reverse("realtime:events")
     )
+    return HttpResponse(msgspec.json.encode(found), content_type="application/json")

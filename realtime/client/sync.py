@@ -6,6 +6,7 @@ import asyncio
 import threading
 import uuid
 from collections.abc import Coroutine, Iterable, Iterator
+from concurrent import futures
 from typing import Any, TypeVar
 
 from realtime.client.client import Client
@@ -112,5 +113,14 @@ class SyncClient:
         try:
             return future.result()
         except BaseException:
-            future.cancel()
+            if future.cancel():
+                # What follows may need what it holds: a generator at work cannot be closed.
+                futures.wait([asyncio.run_coroutine_threadsafe(_ended(work), self._loop)], FAREWELL)
             raise
+
+
+async def _ended(work: Coroutine[Any, Any, Any]) -> None:
+    """Wait until the task that runs it has ended, which was cancelled before."""
+    tasks = [task for task in asyncio.all_tasks() if task.get_coro() is work]
+    if tasks:
+        await asyncio.wait(tasks)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -28,7 +29,27 @@ _CHOICE = {
 
 
 def document(host: str, secure: bool, socket: str, stream: str) -> dict[str, Any]:
-    """Return the AsyncAPI document of a site; ``socket`` and ``stream`` are the paths of the two doors."""
+    """Return the AsyncAPI document of a site; ``socket`` and ``stream`` are the paths of the two doors.
+
+    Only what differs between requests is made for each; the rest is shared, and not to be changed.
+    """
+    fixed, channels = _fixed(), _fixed()["channels"]
+    return {
+        **fixed,
+        "servers": {
+            "socket": {"host": host, "protocol": "wss" if secure else "ws", "security": _security()},
+            "stream": {"host": host, "protocol": "https" if secure else "http", "security": _security()},
+        },
+        "channels": {
+            "socket": {"address": socket, **channels["socket"]},
+            "stream": {"address": stream, **channels["stream"]},
+        },
+    }
+
+
+@cache
+def _fixed() -> dict[str, Any]:
+    """Return all that every answer has in common: everything but the host and the two addresses."""
     server_to_client = {_name(frame, "type"): frame for frame in FRAMES}
     client_to_server = {_name(message, "action"): message for message in MESSAGES.values()}
     structs = [*server_to_client.values(), *client_to_server.values()]
@@ -42,13 +63,8 @@ def document(host: str, secure: bool, socket: str, stream: str) -> dict[str, Any
             "description": "Live task status: each change once, in order, resumed by one cursor over either.",
         },
         "defaultContentType": "application/json",
-        "servers": {
-            "socket": {"host": host, "protocol": "wss" if secure else "ws", "security": _security()},
-            "stream": {"host": host, "protocol": "https" if secure else "http", "security": _security()},
-        },
         "channels": {
             "socket": {
-                "address": socket,
                 "servers": [{"$ref": "#/servers/socket"}],
                 "description": "Text frames are JSON; with the subprotocol realtime.msgpack each frame is "
                 "binary MessagePack of the same objects.",
@@ -60,7 +76,6 @@ def document(host: str, secure: bool, socket: str, stream: str) -> dict[str, Any
                 },
             },
             "stream": {
-                "address": stream,
                 "servers": [{"$ref": "#/servers/stream"}],
                 "description": "Server-Sent Events: the event's name is the frame's type, its id the cursor. "
                 "task_id and topic choose what is watched, Last-Event-ID resumes.",

@@ -141,11 +141,11 @@ class Delivery:
         key = (encode, removed)
         payload = self._encoded.get(key)
         if payload is None:
-            # Who writes pages wants the event: its frame does not tell that a task changed hands.
+            # Who writes pages wants the event: its frame does not tell that a task changed hands. There is
+            # one for each language and time zone, and each keeps the latest itself: not the whole ring.
             of_event: Any = getattr(encode, "of_event", None)
-            if of_event is None:
-                payload = encode(frame_of(self.event, removed=removed))
-            else:
-                payload = of_event(self.event, removed)
-            self._encoded[key] = payload
+            if of_event is not None:
+                pages: Payload = of_event(self.event, removed)
+                return pages
+            payload = self._encoded[key] = encode(frame_of(self.event, removed=removed))
         return payload

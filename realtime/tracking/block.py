@@ -64,6 +64,7 @@ class Block:
         """``measure`` returns the total; it may ask the database."""
         self._name, self._measure = name, measure
         self._owner_id = current.current_owner() if owner is INHERITED else current.owner_key(owner)
+        self._entered: current.Scope | None = None
         #: What the task gets as its result when the block ends well.
         self.result: Any = None
 
@@ -72,24 +73,29 @@ class Block:
         task.start()
         return task
 
+    def leave(self) -> None:
+        """Let what runs from now on be no part of this task; its end is another thing."""
+        if self._entered is not None:
+            current.leave(self.task, self._entered)
+
     def __enter__(self) -> Task:
         self.task = self._begin()
-        self._before = current.enter(self.task)
+        self._entered = current.enter(self.task)
         return self.task
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        current.leave(self.task, self._before)
+        self.leave()
         finish(self.task, error, self.result)
 
     async def __aenter__(self) -> Task:
         self.task = await sync_to_async(self._begin)()
-        self._before = current.enter(self.task)
+        self._entered = current.enter(self.task)
         return self.task
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        current.leave(self.task, self._before)
+        self.leave()
         await sync_to_async(finish)(self.task, error, self.result)

@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterable,
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+)
 from itertools import islice
 from types import TracebackType
 from typing import Any, Generic, TypeVar
@@ -13,6 +21,28 @@ from realtime.models import Task
 from realtime.tracking.block import Block
 
 T = TypeVar("T")
+
+
+class Steps(AsyncIterator[T]):
+    """The rows of an ``async for`` that is alone.
+
+    Who leaves it early drops it: its task is then not what the code behind it works on, from there on. The
+    generator itself is closed later, by the event loop, in a copy of the context.
+    """
+
+    def __init__(self, block: Block, rows: AsyncGenerator[T, None]) -> None:
+        self._block, self._rows = block, rows
+
+    def __anext__(self) -> Awaitable[T]:
+        return self._rows.__anext__()
+
+    async def aclose(self) -> None:
+        """End the task early, as leaving the loop does."""
+        await self._rows.aclose()
+        self._block.leave()
+
+    def __del__(self) -> None:
+        self._block.leave()
 
 
 class Loop(Generic[T]):
@@ -65,14 +95,16 @@ class Loop(Generic[T]):
                 yield from chunk
             advance(len(chunk))
 
-    async def __aiter__(self) -> AsyncIterator[T]:
+    def __aiter__(self) -> AsyncIterator[T]:
         if self._commit_every is not None:
             raise TypeError("commit_every is for `for`: a transaction cannot span an `await`.")
         if self._block is not None:
-            async for row in self._awalk(self._block.task):
-                yield row
-            return
-        async with self._make_block(self._measure) as task:
+            return self._awalk(self._block.task)
+        block = self._make_block(self._measure)
+        return Steps(block, self._aalone(block))
+
+    async def _aalone(self, block: Block) -> AsyncGenerator[T, None]:
+        async with block as task:
             async for row in self._awalk(task):
                 yield row
 
