@@ -38,7 +38,7 @@ class Running(NamedTuple):
     """A job that this process runs: its task, what ran around it, and whether it was published again."""
 
     task: Task
-    before: current.Scope
+    entered: current.Scope
     again: bool = False
 
 
@@ -178,7 +178,7 @@ def left(job: str) -> Task | None:
     running = _running.pop(job, None)
     if running is None:
         return None
-    current.leave(running.task, running.before)
+    current.leave(running.task, running.entered)
     return None if running.task.status in FINAL else running.task
 
 
