@@ -48,7 +48,7 @@ requirements: $(READY)  ## write docs/requirements.md: which test covers which r
 # Touched last: an installation that was cut off is done again.
 $(READY): requirements.txt
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or later is needed: make PYTHON=…")'
-	@echo "Installing the requirements into .venv, once…"
+	@echo "Installing the requirements into .venv, once; it takes a minute or two…"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $(READY)

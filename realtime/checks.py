@@ -125,7 +125,7 @@ def _check_redis_hosts(hosts: list[Any]) -> list[CheckMessage]:
 
 @register("realtime")
 def check_server(**kwargs: Any) -> list[CheckMessage]:
-    """W008: GZip. E009: ``CONN_MAX_AGE``. E010: no ASGI application. E014: times without a zone."""
+    """W008: GZip. E009: ``CONN_MAX_AGE``. W010: no ASGI application. E014: times without a zone."""
     problems: list[CheckMessage] = []
     if not settings.USE_TZ:
         problems.append(
@@ -151,9 +151,10 @@ def check_server(**kwargs: Any) -> list[CheckMessage]:
             )
     if not getattr(settings, "ASGI_APPLICATION", None):
         problems.append(
-            Error(
+            Warning(
                 "ASGI_APPLICATION is not set: streams and sockets need ASGI, not WSGI.",
-                id="realtime.E010",
+                hint="Set it and serve by daphne or uvicorn (docs/integrate.md). Under WSGI pages poll.",
+                id="realtime.W010",
             )
         )
     return problems

@@ -151,7 +151,7 @@ def test_the_action_takes_notices_back(engine: str, client: Client) -> None:
     broadcasts.retract(two)
     chosen = {"action": "retract_selected", "_selected_action": [str(one.pk), str(two.pk)]}
     asked = client.post(LIST, chosen)
-    assert "Retracted: 1 broadcast" in asked.text
+    assert "To be retracted: 1 broadcast" in asked.text
     assert "Skipped: 1 broadcast" in asked.text
     assert not Broadcast.objects.filter(pk=one.pk, retracted_by="ann").exists()
     answer = client.post(LIST, chosen | {"post": "yes"}, follow=True)

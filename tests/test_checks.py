@@ -102,7 +102,7 @@ WRONG: list[tuple[str, Change, str]] = [
     ("realtime.E007", layer(REDIS_CORE, hosts=[{"socket_timeout": None}, {}]), "socket_timeout"),
     ("realtime.W008", gzip, "BREACH"),
     ("realtime.E009", kept_connections, "CONN_MAX_AGE"),
-    ("realtime.E010", setting("ASGI_APPLICATION", None), "ASGI_APPLICATION"),
+    ("realtime.W010", setting("ASGI_APPLICATION", None), "ASGI_APPLICATION"),
     ("realtime.W012", old_middleware, "OldMiddleware cannot run async"),
     ("realtime.W013", deferred, "transaction_mode IMMEDIATE"),
     ("realtime.W013", untouched, "database is locked"),

@@ -20,7 +20,7 @@ SECONDS, PATIENCE = 2, 60_000
 CLEAR = "Task.objects.filter(owner__username=name).delete(); None"
 BUSY = """
 owner = User.objects.get(username=name)
-for number in range(5): Task.objects.create(name=f'Waits {number}', owner=owner)
+for number in range(8): Task.objects.create(name=f'Waits {number}', owner=owner)
 """
 #: Keep what each task went through: its states, and the values of its bar.
 RECORD = """
@@ -129,14 +129,14 @@ def test_a_failure_says_where_it_failed(worker: None, mine: Visit) -> None:
 
 
 def test_nobody_starts_thousands(page_site: Site, mine: Visit) -> None:
-    """Five wait or run at a time; the sixth is refused in words, and nothing is made."""
+    """Eight wait or run at a time; the ninth is refused in words, and nothing is made."""
     page_site.remote().run(BUSY, name="asker")
     mine.forgiven = "429"  # the browser reports it
-    expect(mine.page.locator("task-list li")).to_have_count(5)
+    expect(mine.page.locator("task-list li")).to_have_count(8)
     mine.page.get_by_role("button", name="Archive of").click()
-    expect(mine.page.get_by_role("alert").first).to_contain_text("5 of your tasks wait or run")
-    assert page_site.remote().run("Task.objects.filter(owner__username='asker').count()") == 5
-    mine.page.get_by_role("button", name="Cancel: Waits 4").click()
+    expect(mine.page.get_by_role("alert").first).to_contain_text("8 of your tasks wait or run")
+    assert page_site.remote().run("Task.objects.filter(owner__username='asker').count()") == 8
+    mine.page.get_by_role("button", name="Cancel: Waits 7").click()
     wait_for(newest(mine.page), "cancelled", "Cancelled")
 
 
@@ -145,7 +145,7 @@ def test_a_refusal_is_told_where_the_button_is(page_site: Site, mine: Visit) -> 
     page_site.remote().run(BUSY, name="asker")
     mine.forgiven = "Failed to load|ERR_"
     mine.page.route("**/cancel/", lambda route: route.abort())
-    expect(mine.page.locator("task-list li")).to_have_count(5)
+    expect(mine.page.locator("task-list li")).to_have_count(8)
     button = newest(mine.page).get_by_role("button")
     button.click()
     expect(newest(mine.page).get_by_role("alert")).to_have_text("The site cannot be reached.")
@@ -196,7 +196,7 @@ def test_without_javascript_the_page_shows_what_is_and_its_forms_work(
     wait_for(newest(page), "waiting", "Waiting")
     page_site.remote().run(BUSY, name="plain")
     page.get_by_role("button", name="Archive of the standard library").click()
-    expect(page.get_by_role("alert")).to_contain_text("5 of your tasks wait or run")
+    expect(page.get_by_role("alert")).to_contain_text("8 of your tasks wait or run")
     context.close()
 
 

@@ -235,7 +235,7 @@ def test_it_tells_people_in_words(engine: str, settings: Any) -> None:
     """What is wrong, where, and how to mend it; and that nothing is."""
     out = io.StringIO()
     call_command("realtime_check", stdout=out)
-    assert out.getvalue() == "Inside: nothing found.\n"
+    assert out.getvalue() == "Inside: no problem found.\n"
     settings.ROOT_URLCONF = HERE
     with pytest.raises(SystemExit):
         call_command("realtime_check", stdout=out)

@@ -17,7 +17,7 @@ from realtime.exceptions import IllegalTransition
 from realtime.models import Task
 
 #: So many tasks of a user wait or run at a time: nobody keeps the worker for himself.
-MOST = 5
+MOST = 8
 FULL = f"{MOST} of your tasks wait or run: let one end, or cancel one."
 
 

@@ -154,7 +154,7 @@ class BroadcastAdmin(SendingAdmin):
             context = {
                 **self.admin_site.each_context(request),
                 **history.forecast(queryset),
-                "title": "Retract broadcasts",
+                "title": "Retract?",
                 "opts": self.opts,
                 "back": back,
                 "media": self.media,

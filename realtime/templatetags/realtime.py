@@ -185,7 +185,7 @@ def shown(task: Task, stale_after: float | None = None) -> dict[str, Any]:
     percent = _percent(task)
     part = "" if percent is None or state == "waiting" else f"{percent} %"
     counted = f"{task.done:,} of {task.total:,}" if task.total else ""
-    uncounted = f"{task.done:,} so far" if task.done and not task.total else ""
+    uncounted = f"{task.done:,} so far" if task.done and not (task.total or task.status in FINAL) else ""
     doing = ": ".join(filter(None, (task.phase, task.message)))
     return {
         "task": task,

@@ -58,7 +58,7 @@ class Lines:
 
 
 class JsonLines(Lines):
-    """Writes each event as one JSON object: a frame of docs/protocol.md."""
+    """Writes each event as one JSON object: the fields are those of ``realtime.client.events``."""
 
     def show(self, event: Event) -> None:
         """Write every event, also those that say how far the snapshot goes."""

@@ -56,7 +56,8 @@ class Command(BaseCommand):
                 self.stdout.write(f"{finding.level} {finding.id}: {finding.message}{seen}")
                 self.stdout.write(f"    {finding.hint}")
             where = "Inside and through the address" if options["url"] else "Inside"
-            self.stdout.write(f"{where}: {len(findings) or 'nothing'} found.")
+            count = len(findings)
+            self.stdout.write(f"{where}: {count or 'no'} problem{'s' * (count > 1)} found.")
         if wrong:
             raise SystemExit(1)
 
@@ -77,6 +78,6 @@ def _visit(url: str, idle: bool) -> Any:
         # By name: who has neither httpx nor websockets can look from inside.
         return import_string(VISIT)(url, idle)
     except ImportError as error:
-        raise CommandError(f"For a URL: pip install httpx websockets ({error})") from None
+        raise CommandError(f"For a URL: pip install 'django-realtime-tasks[client]' ({error})") from None
     except ValueError as error:
         raise CommandError(str(error)) from None

@@ -70,7 +70,7 @@ export function percent(task) {
 /** How far it is, in words: “1,204 of 2,450 · 49 %”. */
 export function progressText(task, shown) {
   const counted = task.total ? `${number.format(task.done ?? 0)} of ${number.format(task.total)}` : "";
-  const uncounted = !task.total && task.done ? `${number.format(task.done)} so far` : "";
+  const uncounted = !task.total && task.done && !task.finished_at ? `${number.format(task.done)} so far` : "";
   const part = shown === null || task.status === "pending" ? "" : `${shown} %`;
   return [counted || uncounted, part].filter(Boolean).join(" · ");
 }

@@ -27,6 +27,9 @@ document.querySelector("form.jobs").addEventListener("submit", async (event) => 
 
 const client = getClient();
 const user = document.querySelector('meta[name="realtime-user"]').content;
+client.addEventListener("change", ({ detail: id }) => {
+  if (client.tasks.get(id)?.finished_at) problem.textContent = ""; // there is room again
+});
 client.addEventListener("frame", () => {
   if (client.userId !== user) location.reload(); // somebody else has logged in: his name belongs on top
 });

@@ -7,7 +7,7 @@ import { Watch } from "./watch.js";
 const panels = document.getElementById("rt-panels");
 const { url, poll, taskUrl, shown } = panels.dataset;
 const SHOWN = Number(shown);
-/** Milliseconds between two readings when something has ended. */
+/** Milliseconds between two readings when something has begun or ended. */
 const SOON_MS = 1_000;
 
 /** The tasks of each list by id; bounded, while the site may have any number. */
@@ -33,8 +33,10 @@ function apply(ids) {
 
 function place(id, task) {
   const ended = task && isFinal(task);
-  if (ended && !lists.finished.has(id)) soon = true;
-  if (task?.status === "running") lists.running.set(id, task);
+  const runs = task?.status === "running";
+  // What is counted on the page has changed: it began, ended, came or went.
+  if (runs ? !lists.running.has(id) : !ended || !lists.finished.has(id)) soon = true;
+  if (runs) lists.running.set(id, task);
   else lists.running.delete(id);
   if (ended) lists.finished.set(id, task);
   else lists.finished.delete(id);
@@ -79,7 +81,7 @@ function fill(row, task, name) {
   writeDuration(row.querySelector(".rt-duration"), task, watch.now());
 }
 
-/** Read the panels again when it is time: every few seconds, and soon after a task has ended. */
+/** Read the panels again when it is time: every few seconds, and soon after a task has begun or ended. */
 async function look() {
   const age = performance.now() - lastRead;
   if (!watch.on || document.hidden || reading || watch.state === "denied") return;
