@@ -93,7 +93,7 @@ async def test_a_change_in_another_process_reaches_the_embedded_server_too(live:
             "broadcast",
             "Backup <b>now</b>.",
             "--user",
-            str(person.id),
+            person.name,
             "--level",
             "critical",
         )

@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from realtime import broadcasts
 from realtime.exceptions import RealtimeError
+from realtime.management.people import find_user
 from realtime.models.broadcast import LEVELS, TYPES
 
 
@@ -28,7 +29,13 @@ class Command(BaseCommand):
         to = parser.add_mutually_exclusive_group()
         to.add_argument("--staff", action="store_true", help="to staff only")
         to.add_argument("--group", help="to a group, by name or id")
-        to.add_argument("--user", action="append", dest="users", metavar="ID", help="to a user; repeatable")
+        to.add_argument(
+            "--user",
+            action="append",
+            dest="users",
+            metavar="USER",
+            help="to a user, by name or id; repeatable",
+        )
         parser.add_argument("--starts-at", metavar="TIME", help="RFC 3339, with a time zone")
         parser.add_argument("--ends-at", metavar="TIME", help="an hour after the start if left out")
         parser.add_argument("--key", default="", help="send only once what has this idempotency key")
@@ -79,7 +86,7 @@ def _audience(options: dict[str, Any]) -> dict[str, Any] | None:
     if options["group"]:
         return {"kind": "group", "group": options["group"]}
     if options["users"]:
-        return {"kind": "users", "users": options["users"]}
+        return {"kind": "users", "users": [find_user(name).pk for name in options["users"]]}
     return None
 
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from realtime.diagnosis import check
 from realtime.diagnosis.findings import ERROR
+from realtime.management.people import find_user
 
 VISIT = "realtime.diagnosis.public.Visit"
 
@@ -40,7 +39,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Write what was found, worst first; exit with 1 if there is an error."""
-        user = _user(options["user"])
+        user = find_user(options["user"]) if options["user"] else None
         visit = _visit(options["url"], options["idle"]) if options["url"] else None
         findings = check.inside()
         if visit is not None and not any(finding.id == "urls_missing" for finding in findings):
@@ -60,16 +59,6 @@ class Command(BaseCommand):
             self.stdout.write(f"{where}: {count or 'no'} problem{'s' * (count > 1)} found.")
         if wrong:
             raise SystemExit(1)
-
-
-def _user(name: str | None) -> Any:
-    if name is None:
-        return None
-    model = get_user_model()
-    try:
-        return model._default_manager.get(**{model.USERNAME_FIELD: name})
-    except ObjectDoesNotExist:
-        raise CommandError(f"There is no user {name}.") from None
 
 
 def _visit(url: str, idle: bool) -> Any:

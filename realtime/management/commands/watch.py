@@ -8,14 +8,13 @@ import uuid
 from collections.abc import Iterator
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.module_loading import import_string
 
 from realtime.client.errors import ClientError, Overdue
 from realtime.client.events import Event
 from realtime.events import Viewer
+from realtime.management.people import find_user
 from realtime.terminal.follow import follow
 from realtime.terminal.lines import JsonLines, Lines
 from realtime.terminal.tally import INTERRUPTED, OVERDUE, Tally
@@ -102,7 +101,7 @@ class Command(BaseCommand):
             yield from self._elsewhere(ids, options)
             return
         if options["mine"]:
-            wanted, viewer = Subscriptions((), [MINE]), Viewer(_user_id(options["mine"]))
+            wanted, viewer = Subscriptions((), [MINE]), Viewer(str(find_user(options["mine"]).pk))
         else:
             wanted = Subscriptions(ids, [TASKS] if options["all"] else ())
             viewer = Viewer("", view_all=True)
@@ -122,16 +121,3 @@ def _ids(given: list[str]) -> list[str]:
         return list(dict.fromkeys(str(uuid.UUID(task_id)) for task_id in given))
     except ValueError:
         raise CommandError("The id of a task is a UUID.") from None
-
-
-def _user_id(name: str) -> str:
-    """Return the id of a user, who may be named by it. Raises ``CommandError``."""
-    users = get_user_model()._default_manager
-    try:
-        return str(users.get(**{get_user_model().USERNAME_FIELD: name}).pk)
-    except ObjectDoesNotExist:
-        pass
-    try:
-        return str(users.get(pk=name).pk)
-    except (ObjectDoesNotExist, ValueError, TypeError):
-        raise CommandError(f"There is no user {name}.") from None
