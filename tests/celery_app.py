@@ -51,6 +51,11 @@ def third_time_lucky(self: Any) -> str:
     return "at last"
 
 
+def in_its_queue(task: Any, signature: Any) -> Any:
+    """Celery publishes what a task calls or puts in its place to the default queue; a test's worker reads one."""
+    return signature.set(queue=task.request.delivery_info["routing_key"])
+
+
 def is_there(name: str) -> bool:
     """Tell whether there is a row of that name; a project's Celery app is loaded before its models."""
     return bool(apps.get_model("realtime", "Task").objects.filter(name=name).exists())
@@ -90,20 +95,20 @@ def survive(self: Any) -> str:
 @app.task(bind=True)
 def hand_over(self: Any, rows: int) -> None:
     """Let another task run in its place."""
-    raise self.replace(import_orders.s(rows))
+    raise self.replace(in_its_queue(self, import_orders.s(rows)))
 
 
 @app.task(bind=True)
 def hand_over_to_a_chain(self: Any, rows: int) -> None:
     """Let other tasks run in its place, one after the other; of the last is the result."""
-    first = import_orders.si(1) if rows else break_down.si()
-    raise self.replace(first | import_orders.si(rows))
+    first, last = import_orders.si(1) if rows else break_down.si(), import_orders.si(rows)
+    raise self.replace(in_its_queue(self, first) | in_its_queue(self, last))
 
 
-@app.task
-def call_another() -> None:
+@app.task(bind=True)
+def call_another(self: Any) -> None:
     """Publish a task: it belongs to whom this one belongs."""
-    import_orders.delay(1)
+    in_its_queue(self, import_orders.s(1)).delay()
 
 
 @app.task
