@@ -18,7 +18,7 @@ from django.utils.html import format_html
 
 from realtime import log
 from realtime.admin import display
-from realtime.admin.listing import REACH, BoundedAdmin, along
+from realtime.admin.listing import REACH, BoundedAdmin, ReadOnly, along
 from realtime.broadcasts import LEASE
 from realtime.closing import disconnect
 from realtime.models import Connection, Node
@@ -26,24 +26,6 @@ from realtime.permissions import may_disconnect
 
 #: Rows of each that the dashboard shows: of the connections those that cannot keep up first.
 CLIENTS, NODES = 50, 50
-
-
-class ReadOnly(BoundedAdmin):
-    """What the hubs write, and nobody else."""
-
-    actions = None
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes them by hand."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes them."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Without its row, whatever it tells of would still be there."""
-        return False
 
 
 def names(user_ids: Iterable[str]) -> dict[str, str]:
@@ -115,7 +97,7 @@ def nodes() -> list[dict[str, Any]]:
 
 
 @admin.register(Node)
-class NodeAdmin(ReadOnly):
+class NodeAdmin(ReadOnly, BoundedAdmin):
     """The processes whose lease holds; those of others are swept."""
 
     ordering = ("-seen_at",)
@@ -125,7 +107,7 @@ class NodeAdmin(ReadOnly):
 
 
 @admin.register(Connection)
-class ConnectionAdmin(ReadOnly):
+class ConnectionAdmin(ReadOnly, BoundedAdmin):
     """Those that cannot keep up first."""
 
     ordering = ("-behind", "-overflows", "-since", "-id")

@@ -12,7 +12,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.utils.html import format_html
 
-from realtime.admin.listing import BoundedAdmin, ChoiceFilter, along
+from realtime.admin.listing import BoundedAdmin, ChoiceFilter, ReadOnly, along
 from realtime.models import Event
 from realtime.topics import is_own
 
@@ -21,7 +21,7 @@ _DIGITS = 18
 
 
 @admin.register(Event)
-class EventAdmin(BoundedAdmin):
+class EventAdmin(ReadOnly, BoundedAdmin):
     """Newest first; found by its kind, its task, its topic or its position. Each is the key of an index."""
 
     ordering = ("-position",)
@@ -33,7 +33,6 @@ class EventAdmin(BoundedAdmin):
     list_lookups = frozenset({"kind__exact"})
     search_fields = ("task_id",)
     search_help_text = "The whole id of a task, a topic such as order.42, or a position."
-    actions = None
     fields = (
         *("position", "kind", "task_id", "topic", "version", "owner", "previous_owner", "created_at"),
         "content",
@@ -76,15 +75,3 @@ class EventAdmin(BoundedAdmin):
             # Said so, as the index holds topics only.
             events = along(queryset.filter(topic__isnull=False), "-topic", term, "-position")
         return events.reverse() if upwards else events, False
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """Nobody writes history."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody changes it."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nobody punches holes into it; pruning is a command."""
-        return False

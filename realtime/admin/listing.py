@@ -137,3 +137,21 @@ class BoundedAdmin(ModelAdmin):
         except ValidationError:
             self.message_user(request, "Nothing was done: the selection is not valid.", messages.ERROR)
             return None
+
+
+class ReadOnly(ModelAdmin):
+    """What the app alone writes: staff look at it, whatever their permissions."""
+
+    actions = None
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        """Nobody writes it by hand."""
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody changes it."""
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Nobody deletes it: what it tells of would still be there."""
+        return False

@@ -12,7 +12,7 @@ from django.urls import path, reverse
 from django.utils import timezone
 
 from realtime.admin import charts, clients, display, figures
-from realtime.admin.listing import ModelAdmin
+from realtime.admin.listing import ReadOnly
 from realtime.events import rfc3339
 from realtime.models import Live
 from realtime.permissions import may_disconnect, may_view_all
@@ -22,7 +22,7 @@ POLL_MS = 5_000
 
 
 @admin.register(Live)
-class LiveAdmin(ModelAdmin):
+class LiveAdmin(ReadOnly):
     """One page, for those who may view all tasks; connections and processes need their own permissions."""
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -32,18 +32,6 @@ class LiveAdmin(ModelAdmin):
     def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         """Let those see it who see all tasks."""
         return may_view_all(request.user)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        """There is nothing to add."""
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor to change."""
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Nor to delete."""
-        return False
 
     def get_urls(self) -> list[Any]:
         """Return the page, and its panels alone for the page to read again."""
