@@ -121,6 +121,7 @@ def forecast(deed: Deed, tasks: Iterable[Task]) -> dict[str, Any]:
     count = sum(map(len, done.values()))
     return {
         "deed": deed,
+        "action": deed.action,
         "confirm": deed.confirm.format(f"{count:,} task{'' if count == 1 else 's'}"),
         "done": [_group(what, some) for what, some in done.items()],
         "skipped": [_group(why, some) for why, some in skipped.items()],

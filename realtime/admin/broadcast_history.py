@@ -140,7 +140,7 @@ def progress(broadcast: Broadcast) -> dict[str, Any]:
 
 
 def forecast(broadcasts: QuerySet[Broadcast]) -> dict[str, Any]:
-    """Return what taking these back would do: ``done`` and ``skipped``, with the words for each."""
+    """Return what taking these back would do: ``done`` and ``skipped`` with their words, and the button."""
     done: list[dict[str, Any]] = []
     skipped: list[dict[str, Any]] = []
     words = {
@@ -153,9 +153,15 @@ def forecast(broadcasts: QuerySet[Broadcast]) -> dict[str, Any]:
     for one in broadcasts:
         now = state(one)
         url = reverse("admin:realtime_broadcast_change", args=[one.pk])
-        entry = {"row": one, "name": Truncator(one).chars(120), "what": words[now], "url": url}
+        entry = {"id": one.pk, "name": Truncator(one).chars(120), "what": words[now], "url": url}
         (done if now in STANDING else skipped).append(entry)
-    return {"done": done, "skipped": skipped}
+    return {
+        "action": "retract_selected",
+        "confirm": f"Retract {count(len(done), 'broadcast')}",
+        "done": done,
+        "skipped": skipped,
+        "ids": [entry["id"] for entry in done],
+    }
 
 
 class StateFilter(admin.SimpleListFilter):
