@@ -52,7 +52,7 @@ def third_time_lucky(self: Any) -> str:
 
 
 def in_its_queue(task: Any, signature: Any) -> Any:
-    """Celery publishes what a task calls or puts in its place to the default queue; a test's worker reads one."""
+    """Celery publishes what a task calls, and what replaces it, to the default queue; a worker reads one."""
     return signature.set(queue=task.request.delivery_info["routing_key"])
 
 
