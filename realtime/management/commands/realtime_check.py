@@ -67,6 +67,6 @@ def _visit(url: str, idle: bool) -> Any:
         # By name: who has neither httpx nor websockets can look from inside.
         return import_string(VISIT)(url, idle)
     except ImportError as error:
-        raise CommandError(f"For a URL: pip install 'django-realtime-tasks[client]' ({error})") from None
+        raise CommandError(f"For a URL, install this package with its extra 'client' ({error}).") from None
     except ValueError as error:
         raise CommandError(str(error)) from None
