@@ -30,6 +30,7 @@ class Script:
         self.came: list[float] = []
         self.heard: list[dict[str, Any]] = []
         self.authorization: list[str | None] = []
+        self.url = ""
 
     async def play(self, connection: ServerConnection) -> None:
         """Say the frames of the act; a number closes with that code."""
@@ -59,14 +60,14 @@ async def script() -> AsyncIterator[Script]:
     """A server whose acts the test writes."""
     script = Script()
     async with serve(script.play, HOST, 0) as server:
-        script.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"  # type: ignore[attr-defined]
+        script.url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
         yield script
 
 
 def client(script: Script, **timing: Any) -> Client:
     """A client of that server that does not wait long, but for what a test is about."""
     quick = {"back_off": 0.02, "back_off_limit": 0.05, "connect": 5.0}
-    return Client(script.url, token=TOKEN, timing=Timing(**quick | timing))  # type: ignore[attr-defined]
+    return Client(script.url, token=TOKEN, timing=Timing(**quick | timing))
 
 
 def hello(**fields: Any) -> dict[str, Any]:
@@ -194,6 +195,45 @@ async def test_an_address_without_a_websocket_is_told_at_once() -> None:
                 await first(watching)
             with pytest.raises(Unreachable, match="404"):
                 await watching.tasks()
+
+
+async def test_it_goes_nowhere_else_with_its_token(script: Script) -> None:
+    """A redirect would show the token to whoever stands at its end; of the password's request as well."""
+    script.acts = [[hello()]]
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        place = script.url.replace(HOST, "localhost").encode() + b"/ws"
+        head = b"HTTP/1.1 301 Moved Permanently\r\nLocation: %s\r\n" % place
+        writer.write(head + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+        writer.close()
+        await writer.wait_closed()
+
+    async with await asyncio.start_server(answer, HOST, 0) as server:
+        url = f"http://{HOST}:{server.sockets[0].getsockname()[1]}"
+        for who in ({"token": TOKEN}, {"username": "ada", "password": "lovelace"}):
+            async with Client(url, **who) as watching:
+                with pytest.raises(Denied, match=r"301\. Is .* the right address\?"):
+                    await first(watching)
+    assert script.came == []
+
+
+@pytest.mark.parametrize("end", ["\n", " \r\n"])
+async def test_a_token_from_a_file_may_end_with_its_line(script: Script, end: str) -> None:
+    """`Path.read_text()` brings it along."""
+    script.acts = [[hello()]]
+    async with Client(script.url, token=TOKEN + end) as watching:
+        await first(watching)
+    assert script.authorization == [f"Bearer {TOKEN}"]
+
+
+@pytest.mark.parametrize("name", ["token", "refresh"])
+@pytest.mark.parametrize("wrong", ["two words", "ümlaut", "a\nb", '"quoted"'])
+def test_what_cannot_be_a_token_is_refused_and_not_shown(name: str, wrong: str) -> None:
+    """At once: no header could carry it, and the complaint about the header would hold it."""
+    with pytest.raises(ValueError, match="A token has letters") as caught:
+        Client("http://localhost", **{name: wrong})
+    assert wrong not in str(caught.value)
 
 
 async def test_a_log_holds_no_token(script: Script, caplog: pytest.LogCaptureFixture) -> None:

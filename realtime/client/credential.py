@@ -3,10 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from realtime.client.errors import Denied
 from realtime.client.http import Http
 from realtime.exceptions import NOT_AUTHENTICATED
+
+#: What a bearer token may consist of: RFC 6750 section 2.1.
+_TOKEN = re.compile(r"[A-Za-z0-9\-._~+/]+=*")
+
+
+def _clean(token: str | None) -> str | None:
+    """Return a token without the white space of the file that it was read from.
+
+    Raises ``ValueError``, which does not show it, for what cannot be one.
+    """
+    token = (token or "").strip()
+    if token and not _TOKEN.fullmatch(token):
+        raise ValueError("A token has letters, digits and -._~+/ only; this is none.")
+    return token or None
 
 
 class Credential:
@@ -15,7 +30,8 @@ class Credential:
     def __init__(
         self, token: str | None, refresh: str | None, username: str | None, password: str | None
     ) -> None:
-        """Raise ``ValueError`` when there is nothing to come in with."""
+        """Raise ``ValueError`` when there is nothing to come in with, or a token that is none."""
+        token, refresh = _clean(token), _clean(refresh)
         if not (token or refresh or (username and password)):
             raise ValueError("A client needs a token, a refresh token, or a username and a password.")
         self._access, self._refresh = token, refresh

@@ -45,13 +45,25 @@ class NotFound(Denied):
 
 
 class Unreachable(ClientError):
-    """The server cannot be reached or cannot serve just now; ``retry_after`` in seconds, if it said when."""
+    """The server cannot be reached or cannot serve just now; ``retry_after`` in seconds, if it said when.
+
+    ``foreign`` tells that something answered, but not with what this app says: a redirect, another
+    site's page. A watch that has never been served takes that for a wrong address.
+    """
 
     code = "unreachable"
 
-    def __init__(self, message: str, code: str | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        code: str | None = None,
+        retry_after: float | None = None,
+        *,
+        foreign: bool = False,
+    ) -> None:
         super().__init__(message, code)
         self.retry_after = retry_after
+        self.foreign = foreign
 
 
 class Overdue(ClientError, TimeoutError):

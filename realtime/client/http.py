@@ -95,7 +95,8 @@ def _read(answer: httpx.Response) -> Any:
     said = body if isinstance(body, dict) else {}
     message = str(said.get("message", f"The server answered {answer.status_code}."))
     code = said.get("code")
-    if answer.status_code == 429 or answer.status_code >= 500 or code is None:
+    busy = answer.status_code == 429 or answer.status_code >= 500
+    if busy or code is None:
         wait = answer.headers.get("Retry-After", "")
-        raise Unreachable(message, code, float(wait) if wait.isdigit() else None)
+        raise Unreachable(message, code, float(wait) if wait.isdigit() else None, foreign=not busy)
     raise (NotFound if code == NOT_FOUND.code else Denied)(message, code)

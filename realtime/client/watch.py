@@ -10,13 +10,14 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus, InvalidURI
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
 from realtime.client.credential import Credential
 from realtime.client.errors import ClientClosed, ClientError, Denied, Unreachable
 from realtime.client.events import Event
 from realtime.client.http import Http, Places
+from realtime.client.opening import StraightConnect
 from realtime.client.session import Session
 from realtime.client.timing import Timing, rule
 from realtime.exceptions import Retry
@@ -112,10 +113,17 @@ class Watch:
             reason = said[1] if said else f"The connection was closed with {code}."
             pause = self._pause_after(code, reason)
         except Unreachable as error:
+            if error.foreign and not self._connected_once:
+                raise Denied(
+                    f"{error.message} Is {self._places.base} the right address?", "not_ours"
+                ) from None
             reason, pause = error.message, error.retry_after
         except InvalidStatus as error:
             reason = self._judge(error.response.status_code)
-        except (InvalidHandshake, InvalidURI, OSError, TimeoutError, _Silent) as error:
+        except InvalidHandshake as error:
+            # Not the error itself: it may quote a header, and that is the token.
+            reason = f"The upgrade to a WebSocket failed: {type(error).__name__}."
+        except (OSError, TimeoutError, _Silent) as error:
             reason = f"{type(error).__name__}: {error}"
         finally:
             self._session.cut()
@@ -160,7 +168,7 @@ class Watch:
     async def _follow(self, token: str) -> int:
         """Serve one connection to its end; return the code with which it was closed, 1006 without one."""
         try:
-            async with connect(
+            async with StraightConnect(
                 self._places.socket,
                 additional_headers={"Authorization": f"Bearer {token}"},
                 open_timeout=self._timing.connect,

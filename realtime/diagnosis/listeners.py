@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
 
+from realtime.client.opening import StraightConnect
 from realtime.diagnosis.findings import Finding, found
 from realtime.exceptions import ASGI_REQUIRED, NOT_AUTHENTICATED, ORIGIN_NOT_ALLOWED
 
@@ -123,7 +123,7 @@ def _changed(headers: httpx.Headers) -> list[Finding]:
 async def listen_to_socket(url: str, task_id: str, headers: dict[str, str], heard: Heard) -> None:
     """Follow the WebSocket until it ends."""
     try:
-        async with connect(
+        async with StraightConnect(
             url,
             additional_headers=headers,
             open_timeout=DEADLINE,
@@ -141,7 +141,8 @@ async def listen_to_socket(url: str, task_id: str, headers: dict[str, str], hear
                     await socket.send(json.dumps({"action": "pong", "t": frame["t"]}))
     except InvalidStatus as error:
         status = error.response.status_code
-        heard.findings.append(found("proxy_error" if status in GATEWAY else "upgrade_missing", status))
+        redirected = "redirected" if 300 <= status < 400 else "upgrade_missing"
+        heard.findings.append(found("proxy_error" if status in GATEWAY else redirected, status))
     except ConnectionClosed:
         pass
     except (InvalidHandshake, OSError, TimeoutError) as error:

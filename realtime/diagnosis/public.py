@@ -10,17 +10,18 @@ from urllib.parse import urljoin, urlsplit
 
 import httpx
 from django.conf import settings
-from django.urls import reverse
+from django.urls import get_script_prefix, reverse
 from django.utils.crypto import get_random_string
 
 from realtime import database
+from realtime.auth.origins import is_own_host
 from realtime.client.http import Places
 from realtime.conf import conf
 from realtime.diagnosis import visitor
 from realtime.diagnosis.findings import Finding, found
 from realtime.diagnosis.listeners import DEADLINE, Heard, listen_to_socket, listen_to_stream, not_ours
 from realtime.diagnosis.site import websocket_path
-from realtime.diagnosis.visitor import Visitor, may_be_trusted
+from realtime.diagnosis.visitor import Visitor
 from realtime.exceptions import CSRF_FAILED
 
 #: Changes that are made while we listen, and seconds between them.
@@ -46,7 +47,8 @@ class Visit:
     def address_findings(self) -> list[Finding]:
         """Say whether the address may be sent a credential at all."""
         parts = urlsplit(self._base)
-        if not may_be_trusted(parts.netloc):
+        if not is_own_host(parts.netloc):
+            # Nowhere else goes a credential of this site.
             return [found("host_not_allowed", parts.netloc)]
         local = parts.hostname in ("localhost", "127.0.0.1", "::1")
         return [] if parts.scheme == "https" or local else [found("no_tls", self._base)]
@@ -65,13 +67,16 @@ class Visit:
             return [*await self._listen(http, guest), *await self._as_a_page(http, guest)]
 
     def _place(self, name: str) -> str:
-        return urljoin(self._base, reverse(f"realtime:{name}").lstrip("/"))
+        # The address that we were given is below the prefix already.
+        path = reverse(f"realtime:{name}").removeprefix(get_script_prefix())
+        return urljoin(self._base, path.lstrip("/"))
 
     async def _knock(self, http: httpx.AsyncClient) -> list[Finding]:
         try:
             answer = await http.get(self._place("healthz"), timeout=DEADLINE)
         except httpx.HTTPError as error:
-            return [found("unreachable", type(error).__name__)]
+            # No credential has been sent yet that it could quote.
+            return [found("unreachable", f"{type(error).__name__} {error}".strip())]
         alive = answer.status_code == 200 and "alive" in answer.text
         return [] if alive else [not_ours(answer.status_code, answer.content)]
 

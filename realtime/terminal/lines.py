@@ -77,7 +77,8 @@ def line_of(event: Event) -> str | None:
         case TaskRemoved():
             return f"{event.task_id[:SHORT]} is somebody else's now"
         case Unsubscribed():
-            return f"{', '.join(task_id[:SHORT] for task_id in event.task_ids)} cannot be seen any more"
+            lost = [task_id[:SHORT] for task_id in event.task_ids] + [clean(topic) for topic in event.topics]
+            return f"{', '.join(lost)} cannot be seen any more"
         case Reset():
             return "Some events are gone; this is how things are now:"
     return None

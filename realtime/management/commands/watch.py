@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
@@ -22,6 +25,8 @@ from realtime.topics import MINE, TASKS, Subscriptions
 
 #: The variable with the access token for ``--url``: arguments can be read by everybody on the machine.
 TOKEN = "WATCH_TOKEN"  # noqa: S105
+#: Seconds between two looks at the log, at least: each asks the database.
+SHORTEST = 0.01
 BARS, REMOTE = "realtime.terminal.bars.Bars", "realtime.client.sync.SyncClient"
 
 
@@ -58,10 +63,12 @@ class Command(BaseCommand):
             raise CommandError("Say what to watch: ids, --mine USER or --all.")
         if options["url"] and options["mine"]:
             raise CommandError("With --url the tasks are those of the token's user: leave --mine out.")
+        if options["interval"] < SHORTEST:
+            raise CommandError(f"--interval is {SHORTEST} seconds or more.")
         tally = Tally(ids)
         until_over = bool(ids) or options["exit_status"]
         try:
-            with self._display(options) as display:
+            with _ending_in_order(), self._display(options) as display:
                 for event in self._events(ids, options):
                     if tally.take(event) or options["json"]:
                         display.show(event)
@@ -112,8 +119,29 @@ class Command(BaseCommand):
         if not token:
             raise CommandError(f"--url needs an access token in the environment: {TOKEN}.")
         topics = [TASKS] if options["all"] else [] if ids else [MINE]
-        with import_string(REMOTE)(options["url"], token=token) as client:
+        try:
+            remote = import_string(REMOTE)(options["url"], token=token)
+        except ValueError as error:
+            raise CommandError(str(error)) from None
+        with remote as client:
             yield from client.watch(*ids, topics=topics, timeout=options["timeout"])
+
+
+@contextmanager
+def _ending_in_order() -> Iterator[None]:
+    """Let SIGTERM end the command as Ctrl-C does: with its cursor shown again, and its connection closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may set what a signal does
+        return
+
+    def end(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _ids(given: list[str]) -> list[str]:
