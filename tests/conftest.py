@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
@@ -14,29 +16,41 @@ from django.db import connections
 
 from realtime import database, rights
 from realtime.hub import Hub
-from realtime.limits import registry
+from realtime.limits import places
 from realtime.testing import plugin
 from tests import router
-from tests.kit import emptying
+from tests.kit import emptying, warm
+from tests.kit.services import RedisServer
 
-pytest_plugins = ["tests.flows", "tests.pages", "tests.celery_site", "tests.reporting"]
+pytest_plugins = ["tests.flows", "tests.pages", "tests.admin_pages", "tests.celery_site", "tests.reporting"]
 emptying.install()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Have the package's own plugin; where the package is installed, its entry point has brought it."""
+    # Hundreds of processes would each compile the project anew, a fifth of a second each.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    sys.dont_write_bytecode = False
+    warm.allowed = True
     if not config.pluginmanager.is_registered(plugin):
         config.pluginmanager.register(plugin, "realtime")
 
 
 #: Begins with minutes of installing: at the end, every other process would wait for it.
 FIRST = "test_integrate.py"
+#: What is made once in a process and costs seconds: the tests that share it stay together.
+COSTLY = ("page_site", "shop", "sites")
 
 
 @pytest.hookimpl(trylast=True)  # after the shuffling
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give a test that takes ``engine`` that database, with real commits; the other only if it says so."""
-    items.sort(key=lambda item: item.path.name != FIRST)
+    needed = {item.path: len(COSTLY) for item in items}
+    for item in items:
+        names = getattr(item, "fixturenames", ())
+        places = [place for place, name in enumerate(COSTLY) if name in names]
+        needed[item.path] = min([needed[item.path], *places])
+    items.sort(key=lambda item: (item.path.name != FIRST, needed[item.path]))
     for item in items:
         marked = item.get_closest_marker("django_db") is not None
         if "engine" in getattr(item, "fixturenames", ()) and not marked:
@@ -61,7 +75,7 @@ def unsuspected(monkeypatch: pytest.MonkeyPatch) -> None:
 def nobody_left() -> Iterator[None]:
     """Let no test leave a connection behind: the next one may count them."""
     yield
-    left, registry.places = registry.places, set()
+    left, places.open = places.open, set()
     assert left == set()
 
 
@@ -99,3 +113,17 @@ def make_user(engine: str) -> Callable[..., Any]:
         return get_user_model().objects.create_user(name or f"user-{uuid.uuid4().hex[:8]}", **fields)
 
     return make
+
+
+@pytest.fixture
+def owner(make_user: Callable[..., Any]) -> Any:
+    """Whose tasks they are."""
+    return make_user()
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """A Redis of a module's own."""
+    server = RedisServer().start()
+    yield server
+    server.kill()

@@ -250,7 +250,7 @@ def quick(sites: Sites, kind: str) -> Live:
 
 @pytest.fixture
 def brief(sites: Sites, kind: str) -> Live:
-    """A server whose streams live for a second."""
+    """A server whose streams live for half a second."""
     return sites.live("brief", kind)
 
 

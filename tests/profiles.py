@@ -6,6 +6,8 @@ from typing import Any
 
 OBSERVED = {"DJANGO_SETTINGS_MODULE": "tests.flow_settings"}
 
+#: The limits of the site `narrow`.
+PER_USER, PER_ADDRESS, BURST = 3, 5, 10
 #: What the sites are made of; `arguments` go to their servers.
 PROFILES: dict[str, dict[str, Any]] = {
     # The default of who just tries it, but a change in another process is found five times as soon.
@@ -42,7 +44,7 @@ PROFILES: dict[str, dict[str, Any]] = {
             "WRITE_WINDOW": 400_000,
         }
     },
-    "brief": {"settings": {"LOG_CHECK_INTERVAL": 0.2, "STREAM_MAX_AGE": 1.5}},
+    "brief": {"settings": {"LOG_CHECK_INTERVAL": 0.2, "STREAM_MAX_AGE": 0.6}},
     # Strict with its clients; those that answer pings must go on doing so.
     "narrow": {
         "settings": {
@@ -50,12 +52,12 @@ PROFILES: dict[str, dict[str, Any]] = {
             "PING_INTERVAL": 0.2,
             "PONG_TIMEOUT": 0.8,
             "SEND_TIMEOUT": 2,
-            "MAX_CONNECTIONS_PER_USER": 3,
+            "MAX_CONNECTIONS_PER_USER": PER_USER,
             "MESSAGE_RATE": 5,
-            "MESSAGE_BURST": 10,
+            "MESSAGE_BURST": BURST,
             "DRAIN_SECONDS": 2,
             "TRUSTED_PROXIES": ["127.0.0.1"],
-            "MAX_CONNECTIONS_PER_ADDRESS": 5,
+            "MAX_CONNECTIONS_PER_ADDRESS": PER_ADDRESS,
             "CONNECTIONS_INTERVAL": 0.05,
         },
         "env": OBSERVED,

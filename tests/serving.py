@@ -83,7 +83,7 @@ async def ready(service: Service) -> Live:
             nodes.add(answer.json()["node"])
         return len(nodes) == WORKERS
 
-    await aeventually(all_answer, timeout=40, message=service.log())
+    await aeventually(all_answer, timeout=40, message=service.log)
     return live
 
 

@@ -3,16 +3,69 @@
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from tests.kit import reaper
+from tests.kit.warm import ROOT as ROOT
+from tests.kit.warm import Warm, can_be_warm
 
-ROOT = Path(__file__).resolve().parents[2]
+# `nohup`, a `&` in a script and some runners start us with Ctrl-C ignored, which every child would inherit;
+# what is handled here is the default there.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def run(command: Sequence[str], env: Mapping[str, str], input: str, timeout: float) -> tuple[int, str, str]:
+    """Run `command` in the root of the repository to its end; return exit code, output and errors.
+
+    Raises `subprocess.TimeoutExpired`, with the process ended, after `timeout` seconds.
+    """
+    with ExitStack() as files:
+        standard = [files.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        standard[0].write(input.encode())
+        standard[0].seek(0)
+        process = _start(command, env, [file.fileno() for file in standard], warm=True)
+        try:
+            process.wait(timeout)
+        finally:
+            process.kill()
+            code = process.wait()
+        for file in standard:
+            file.seek(0)
+        return code, standard[1].read().decode(), standard[2].read().decode()
+
+
+def _start(
+    command: Sequence[str],
+    env: Mapping[str, str] | None,
+    standard: Sequence[int],
+    pass_fds: Sequence[int] = (),
+    cwd: Path = ROOT,
+    warm: bool = False,
+) -> "subprocess.Popen[bytes] | Warm":
+    """Start it, warm where that is asked for and makes no difference; `standard`: input, output and error."""
+    if warm and cwd == ROOT and env is not None and can_be_warm(command, env):
+        return Warm(command, env, standard, pass_fds)
+    return subprocess.Popen(
+        list(command),
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        stdin=standard[0],
+        stdout=standard[1],
+        stderr=standard[2],
+        pass_fds=pass_fds,
+        # Ctrl-C in the terminal is for the tests, which then end their children in order.
+        start_new_session=True,
+    )
 
 
 class Child:
-    """One running child process."""
+    """One running child process; in a `with` block it is killed at the end, if it still runs."""
 
     def __init__(
         self,
@@ -21,22 +74,28 @@ class Child:
         env: Mapping[str, str] | None = None,
         pass_fds: Sequence[int] = (),
         cwd: Path = ROOT,
+        warm: bool = False,
     ) -> None:
-        """Start `command` in the root of the repository, or in `cwd`; its output is appended to `log`."""
+        """Start `command` in the root of the repository, or in `cwd`; its output is appended to `log`.
+
+        `warm`: with libraries that are imported already (`tests.kit.warm`).
+        """
         self._log = log
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(
-                list(command),
-                cwd=cwd,
-                env=None if env is None else dict(env),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                pass_fds=pass_fds,
-                # Ctrl-C in the terminal is for the tests, which then end their children in order.
-                start_new_session=True,
-            )
+        with log.open("ab") as output, open(os.devnull) as nothing:
+            standard = [nothing.fileno(), output.fileno(), output.fileno()]
+            self.process = _start(command, env, standard, pass_fds, cwd, warm)
         reaper.watch(self.process.pid)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.kill()
 
     @property
     def pid(self) -> int:

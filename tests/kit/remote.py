@@ -28,7 +28,7 @@ class Remote:
         ours.settimeout(timeout)
         with theirs:
             command = [sys.executable, "-m", "tests.kit.remote_child", str(theirs.fileno())]
-            self.child = Child(command, log, env, pass_fds=[theirs.fileno()])
+            self.child = Child(command, log, env, pass_fds=[theirs.fileno()], warm=True)
         self._socket = ours
         self._stream = ours.makefile("rwb")
 

@@ -50,7 +50,7 @@ class Server(Child):
             descriptor = listener.fileno()
             words = [word.format(fd=descriptor) for word in COMMANDS[kind]]
             command = [sys.executable, *words, *arguments, application]
-            super().__init__(command, log, env, pass_fds=[descriptor])
+            super().__init__(command, log, env, pass_fds=[descriptor], warm=True)
         # Our own copy of the socket is closed: once the server ends, its port refuses connections.
         self._wait_until_ready(timeout)
 

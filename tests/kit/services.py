@@ -212,7 +212,7 @@ class RedisServer:
         assert command, "The tests need Redis: apt-get install redis-server, or make test as root."
         child = Child([command, *arguments], self._log)
         self._child, self.port = child, port
-        eventually(lambda: not child.running or self._answers(), timeout, message=child.log())
+        eventually(lambda: not child.running or self._answers(), timeout, message=child.log)
         return child.running
 
     def _answers(self) -> bool:

@@ -6,7 +6,6 @@ import json
 import os
 import secrets
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -14,7 +13,7 @@ from types import TracebackType
 from typing import Any, Literal
 
 from tests.kit import leaks, reaper
-from tests.kit.process import ROOT
+from tests.kit.process import run
 from tests.kit.remote import Remote
 from tests.kit.servers import Server
 from tests.kit.services import RedisServer, postgres
@@ -154,18 +153,10 @@ def environment(database_url: str, redis_url: str | None, settings: Mapping[str,
 
 def manage(env: Mapping[str, str], *arguments: str, input: str | None = None, timeout: float = 120) -> str:
     """Run `manage.py` to its end; return its standard output, or raise CommandFailed."""
-    done = subprocess.run(
-        [sys.executable, "manage.py", *arguments],
-        cwd=ROOT,
-        env=dict(env),
-        input=input or "",
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-    )
-    if done.returncode:
-        raise CommandFailed(f"manage.py {' '.join(arguments)}: {done.returncode}\n{done.stderr}")
-    return done.stdout
+    code, output, errors = run([sys.executable, "manage.py", *arguments], env, input or "", timeout)
+    if code:
+        raise CommandFailed(f"manage.py {' '.join(arguments)}: {code}\n{errors}")
+    return output
 
 
 def _copy_of_template(database: Database, folder: Path) -> str:

@@ -10,7 +10,7 @@ from tests.kit import chromium, services
 
 def missing() -> list[str]:
     """The names of Debian's packages that this machine lacks."""
-    lacks = {"chromium": chromium.find() is None, "redis-server": services.redis_command() is None}
+    lacks = {chromium.PACKAGE: chromium.find() is None, "redis-server": services.redis_command() is None}
     return [name for name, lacking in lacks.items() if lacking]
 
 
@@ -22,11 +22,21 @@ def install() -> None:
         return
     sys.stderr.write(f"Installing {' and '.join(names)} for the tests, once…\n")
     # Debian would start a server of its own, which nobody asked for.
-    policy = ["RUNLEVEL=1"]
-    for command in (["update"], ["install", "--yes", "--no-install-recommends", *names]):
-        done = subprocess.run([*_as_root(), *policy, apt, "-qq", *command], capture_output=True, check=False)
-        if done.returncode:
-            sys.stderr.buffer.write(done.stderr)
+    get = [*_as_root(), "RUNLEVEL=1", apt, "-qq"]
+    install = [*get, "install", "--yes", "--no-install-recommends"]
+    _told(subprocess.run([*get, "update"], capture_output=True, check=False))
+    done = subprocess.run([*install, *names], capture_output=True, check=False)
+    if done.returncode and chromium.PACKAGE in names:
+        # An older archive has it with windows only.
+        names = ["chromium" if name == chromium.PACKAGE else name for name in names]
+        done = subprocess.run([*install, *names], capture_output=True, check=False)
+    _told(done)
+
+
+def _told(done: "subprocess.CompletedProcess[bytes]") -> None:
+    """Pass on why a command failed."""
+    if done.returncode:
+        sys.stderr.buffer.write(done.stderr)
 
 
 def _as_root() -> list[str]:

@@ -10,13 +10,15 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar, cast
 
 T = TypeVar("T")
+Message = str | Callable[[], str]
 
 
 def eventually(
-    condition: Callable[[], T], timeout: float = 10, interval: float = 0.01, message: str = ""
+    condition: Callable[[], T], timeout: float = 10, interval: float = 0.01, message: Message = ""
 ) -> T:
     """Call `condition` every `interval` seconds until it is true, and return what it returned.
 
+    `message` says what was waited for; one that can be called is when it did not come, as for a log.
     An AssertionError or OSError it raises counts as not yet. Raises AssertionError after `timeout`
     seconds, with the last value or error.
     """
@@ -39,7 +41,7 @@ async def aeventually(
     condition: Callable[[], T | Awaitable[T]],
     timeout: float = 10,
     interval: float = 0.01,
-    message: str = "",
+    message: Message = "",
 ) -> T:
     """Wait as `eventually` does, without blocking the loop; `condition` may be async."""
     deadline = time.monotonic() + timeout
@@ -59,8 +61,10 @@ async def aeventually(
         await asyncio.sleep(interval)
 
 
-def _complaint(condition: Callable[[], object], timeout: float, last: object, message: str) -> str:
+def _complaint(condition: Callable[[], object], timeout: float, last: object, message: Message) -> str:
     """What was waited for, how long, and what was there instead."""
+    if not isinstance(message, str):
+        message = message()
     what = message or getattr(condition, "__qualname__", repr(condition))
     if not message and getattr(condition, "__name__", "") == "<lambda>":
         with contextlib.suppress(OSError, TypeError):  # what was typed into a shell has no source
