@@ -5,16 +5,12 @@ event stream, and the Channels tutorial's consumer. The server is uvicorn each t
 database and the process that saves are real.
 """
 
-import base64
-import json
 import statistics
-import struct
 import time
 from dataclasses import dataclass
-from typing import Any
 
-from bench.clients import Clients
-from tests.kit.ports import HOST
+from tests.kit.crowd import Clients
+from tests.kit.crowd_plans import plan
 from tests.kit.remote import Remote
 from tests.kit.servers import Server
 from tests.kit.site import Database, Site
@@ -67,44 +63,6 @@ OWNER = "bench"
 NO_PINGS = ["--ws-ping-interval", "3600"]
 
 
-def _request(path: str, *headers: str) -> str:
-    return "\r\n".join([f"GET {path} HTTP/1.1", f"Host: {HOST}", *headers, "", ""])
-
-
-def _upgrade(path: str, *headers: str) -> str:
-    key = base64.b64encode(bytes(16)).decode()
-    return _request(
-        path,
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        f"Sec-WebSocket-Key: {key}",
-        "Sec-WebSocket-Version: 13",
-        *headers,
-    )
-
-
-def _frame(text: str) -> str:
-    """Return a client's text frame (RFC 6455 §5.2), masked with a key of zeros, as latin-1."""
-    assert len(text) < 126
-    return (struct.pack("!BB", 0x81, 0x80 | len(text)) + bytes(4)).decode("latin-1") + text
-
-
-def plan(way: str, port: int, token: str, task_id: str) -> dict[str, Any]:
-    """Return what a client sends, and the sign in the answer it waits for after each."""
-    bearer = f"Authorization: Bearer {token}"
-    if way == "websocket":
-        subscribe = _frame(json.dumps({"action": "subscribe", "task_id": task_id}))
-        return {
-            "port": port,
-            "send": [_upgrade("/ws", bearer), subscribe],
-            "signs": ['"connected"', '"type":"subscribed"'],
-        }
-    if way == "sse":
-        ask = _request(f"/events?task_id={task_id}", "Accept: text/event-stream", bearer)
-        return {"port": port, "send": [ask], "signs": ["event: subscribed"]}
-    return {"port": port, "send": [_upgrade(f"/ws/{task_id}/")], "signs": ["\r\n\r\n"]}
-
-
 def measure(site: Site, way: str, options: Options) -> Result:
     """Run one round: a fresh server, a task of its own, all clients."""
     writer = site.remote("writer")
@@ -128,7 +86,7 @@ def _window(
     writer: Remote, task_id: str, server: Server, clients: Clients, options: Options, memory_kb: float
 ) -> Result:
     """Warm up, measure while the task is saved, and wait until everything has arrived."""
-    write = "from bench.writer import write\nwrite(task_id, first, count, rate)"
+    write = "from tests.kit.writer import write\nwrite(task_id, first, count, rate)"
     before, count = round(WARM_UP * options.rate), round(options.seconds * options.rate)
     writer.run(write, task_id=task_id, first=0, count=before, rate=options.rate)
     _drain(clients, before * options.clients)

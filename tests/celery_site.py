@@ -13,6 +13,8 @@ from tests.kit.process import Child
 from tests.kit.site import Site
 from tests.kit.waiting import eventually
 
+#: Code that finds the id of the site's user.
+OWNER = "User.objects.get(username='customer').pk"
 #: How a worker is told to run its tasks; each reads the queue of its name.
 POOLS = {"prefork": ("--pool", "prefork", "--concurrency", "2"), "solo": ("--pool", "solo")}
 
@@ -56,8 +58,13 @@ class CelerySite:
 
     def wait(self, job: str, status: str, timeout: float = 40) -> None:
         """Wait until the task of a job has that status."""
-        logs = "".join(child.log()[-3000:] for child in self.workers.values())
-        eventually(lambda: self.row(job, "status") == (status,), timeout, 0.05, f"{job} {status}\n{logs}")
+
+        def logs() -> str:
+            """What the workers have said by then."""
+            told = "".join(child.log()[-3000:] for child in self.workers.values())
+            return f"{job} {status}\n{told}"
+
+        eventually(lambda: self.row(job, "status") == (status,), timeout, 0.05, logs)
 
     def statuses(self, job: str) -> list[str]:
         """The statuses that the log tells of a job, without repetition."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from tests.kit.clients import SocketClient, StreamClient
 
 PROBLEMS = {p.code: p for p in vars(exceptions).values() if isinstance(p, exceptions.Problem)}
 CONNECTED = "connected"
+_hosts = itertools.count(1)
 
 
 class Key:
@@ -121,3 +123,9 @@ async def session(live: Live, person: Person) -> str:
 async def logout(live: Live, **options: Any) -> int:
     """Log out with `headers` or `json`; the status."""
     return (await live.http("POST", "/api/token/logout/", **options)).status_code
+
+
+def from_new_address() -> dict[str, str]:
+    """Headers of a trusted proxy, for a client whose address nobody else has."""
+    number = next(_hosts)
+    return {"X-Forwarded-For": f"198.51.{number // 256}.{number % 256}"}

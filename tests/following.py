@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
 
 from realtime.client import Client, Event, Timing
-from tests.flows import Live, Person
+from tests.flows import Live, Person, Sites
 from tests.kit.waiting import eventually
 
 QUICK = Timing(back_off=0.2, back_off_limit=0.5)
@@ -24,6 +26,19 @@ async def until(events: AsyncIterator[Event], kind: type[Event]) -> Event:
         if isinstance(event, kind):
             return event
     raise AssertionError(f"no {kind.__name__} came")
+
+
+@pytest.fixture
+def site(sites: Sites) -> Live:
+    """A server of the embedded site; for modules that import it."""
+    return sites.live("embedded", "uvicorn")
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> Iterator[None]:
+    """No thread of a client outlives it; for modules that import it."""
+    yield
+    no_threads_left()
 
 
 def no_threads_left() -> None:

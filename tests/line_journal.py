@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
-from realtime import log, replay
-from realtime.events import LogEvent
+import pytest
+
 from realtime.models import TaskLog
+from tests.journal import journal
 
 
 def stored() -> list[tuple[int, str]]:
@@ -14,11 +16,17 @@ def stored() -> list[tuple[int, str]]:
     return list(TaskLog.objects.order_by("number").values_list("number", "text"))
 
 
-def journal() -> list[LogEvent]:
-    """All events, in the log's order."""
-    return replay.read(0, log.position(), 100_000)
-
-
 def told() -> list[Any]:
     """The log's order in short: a line's number, or the status that a change brought."""
     return [e.data["number"] if e.kind == "task_log" else e.data["status"] for e in journal()]
+
+
+@pytest.fixture
+def options(settings: Any) -> Callable[..., None]:
+    """Set settings; lines are written at once where nothing is said. For modules that import it."""
+
+    def put(**values: Any) -> None:
+        settings.REALTIME = {"PROGRESS_INTERVAL": 0, **values}
+
+    put()
+    return put

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
 from realtime import log
 from realtime.events import Viewer
 from realtime.models import Task
@@ -107,8 +109,9 @@ class Site(World):
 MakeSite = Callable[..., Site]
 
 
-def sites(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
-    """Yield what makes the site of a story; the body of each module's fixture ``make_site``."""
+@pytest.fixture
+def make_site(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
+    """Make the site of a story, in virtual time; for modules that import it."""
     made: list[Site] = []
 
     def make(hubs: int = 1, smooth: bool = True, **values: Any) -> Site:

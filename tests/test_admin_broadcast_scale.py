@@ -16,7 +16,7 @@ from django.utils import timezone
 from realtime.admin.listing import REACH
 from realtime.admin.reach import CONNECTIONS, PEOPLE, estimate
 from realtime.models import Broadcast, Connection, Node
-from tests.test_admin_scale import DIALECTS, complaint
+from tests.plans import DIALECTS, complaint
 
 LIST = "/admin/realtime/broadcast/"
 MANY = 2 * REACH + 500

@@ -74,7 +74,7 @@ async def test_every_answer_is_as_described(
     live = fuzzed[kind]
     person = await live.person(*permissions, staff=bool(permissions))
     await live.tasks(person, 3)
-    arguments = ["--phases", phases, "--max-examples", "6", "--exclude-operation-id", "log_out"]
+    arguments = ["--phases", phases, "--max-examples", "4", "--exclude-operation-id", "log_out"]
     assert await fuzz(live, person.token, arguments) == ""
 
 
@@ -82,5 +82,5 @@ async def test_logging_out_is_as_described(fuzzed: dict[str, Live]) -> None:
     """Apart from the others: it ends the token with which they are called."""
     live = fuzzed["uvicorn"]
     person = await live.person()
-    arguments = ["--max-examples", "6", "--include-operation-id", "log_out"]
+    arguments = ["--max-examples", "4", "--include-operation-id", "log_out"]
     assert await fuzz(live, person.token, arguments) == ""

@@ -10,12 +10,15 @@ from typing import Any
 import jsonschema
 import msgspec
 import pytest
+from asgiref.testing import ApplicationCommunicator
+from django.core.asgi import get_asgi_application
 from django.test import Client
 
+from realtime.middleware import guard
 from realtime.protocol.client import MESSAGES
 from realtime.protocol.server import FRAMES
+from tests.documents import examples
 from tests.flows import Live
-from tests.test_docs import examples
 
 #: The specification's own schema (github.com/asyncapi/spec-json-schemas, 3.0.0, Apache-2.0).
 SPECIFICATION = Path(__file__).parent / "kit" / "asyncapi-3.0.0.json"
@@ -135,3 +138,38 @@ async def test_what_a_server_says_fits_it(live: Live) -> None:
         check(document, f"server.{frame['type']}", frame)
     await socket.close()
     await stream.close()
+
+
+@pytest.mark.parametrize(
+    ("options", "prefix", "socket"),
+    [
+        ({}, "", "/ws"),
+        ({"websocket_path": "/live/ws/"}, "", "/live/ws"),
+        ({}, "/site", "/site/ws"),
+        ({"websocket_path": "/live/ws"}, "/site", "/site/live/ws"),
+    ],
+)
+async def test_it_says_where_this_site_has_its_doors(
+    options: dict[str, str], prefix: str, socket: str
+) -> None:
+    """Where the project serves the WebSocket, as it told the guard, and below where it is mounted."""
+    site = ApplicationCommunicator(
+        guard(get_asgi_application(), **options),
+        {
+            "type": "http",
+            "method": "GET",
+            "path": f"{prefix}/asyncapi.json",
+            "root_path": prefix,
+            "query_string": b"",
+            "headers": [(b"host", b"localhost")],
+        },
+    )
+    await site.send_input({"type": "http.request", "body": b"", "more_body": False})
+    assert (await site.receive_output(10))["status"] == 200
+    body = await site.receive_output(10)
+    await site.wait(10)
+    channels = json.loads(body["body"])["channels"]
+    assert {name: channel["address"] for name, channel in channels.items()} == {
+        "socket": socket,
+        "stream": f"{prefix}/events",
+    }

@@ -7,11 +7,9 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import expect
 
+from tests.admin_pages import LIST, RIGHTS, SOON, bar, row, state
 from tests.celery_site import CelerySite
 from tests.pages import Visit
-from tests.test_admin_live import RIGHTS, SOON, bar, row, state
-
-LIST = "/admin/realtime/task/"
 
 
 @pytest.mark.requirement("F1", "K2")

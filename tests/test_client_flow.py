@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
 
 import pytest
 
@@ -21,23 +20,12 @@ from realtime.client import (
     Unreachable,
 )
 from tests.ending import ending
-from tests.flows import Live, Person, Sites
-from tests.following import DEADLINE, QUICK, no_threads_left, quick, until
+from tests.flows import Live, Person
+from tests.following import DEADLINE, QUICK, nothing_left, quick, site, until
 from tests.kit.ports import free_port
 from tests.kit.waiting import aeventually
 
-
-@pytest.fixture
-def site(sites: Sites) -> Live:
-    """A server of the embedded site."""
-    return sites.live("embedded", "uvicorn")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """No thread of a client outlives it."""
-    yield
-    no_threads_left()
+__all__ = ["nothing_left", "site"]
 
 
 async def follow_async(live: Live, person: Person, into: list[Event]) -> None:

@@ -24,24 +24,13 @@ from realtime.client import (
     TaskLog,
     TaskUpdate,
 )
-from tests.flows import Live, Sites
-from tests.following import DEADLINE, no_threads_left, quick, until
+from tests.flows import Live
+from tests.following import DEADLINE, nothing_left, quick, site, until
 from tests.kit.process import ROOT
 from tests.kit.threads import in_thread
 from tests.kit.waiting import aeventually, eventually
 
-
-@pytest.fixture
-def site(sites: Sites) -> Live:
-    """A server of the embedded site."""
-    return sites.live("embedded", "uvicorn")
-
-
-@pytest.fixture(autouse=True)
-def nothing_left() -> Iterator[None]:
-    """No thread of a client outlives it."""
-    yield
-    no_threads_left()
+__all__ = ["nothing_left", "site"]
 
 
 async def test_wait_returns_the_result(site: Live) -> None:

@@ -12,8 +12,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.closings import CLOSINGS, Closing, stage
-from tests.flows import Live
-from tests.kit import chromium
+from tests.flows import KINDS, Live
 from tests.kit.ports import HOST
 
 OPEN = """
@@ -37,13 +36,6 @@ OPEN = """
 }
 """
 _numbers = itertools.count(1)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A running Chromium."""
-    with chromium.launch() as browser:
-        yield browser
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -108,9 +100,14 @@ def play(page: Page, closing: Closing, live: Live) -> tuple[int, dict[str, Any]]
 
 
 @pytest.mark.requirement("W10")
-@pytest.mark.parametrize("closing", CLOSINGS.values(), ids=CLOSINGS)
+@pytest.mark.parametrize(
+    ("kind", "closing"),
+    [*zip(itertools.cycle(KINDS), CLOSINGS.values(), strict=False)],
+    ids=CLOSINGS,
+    indirect=["kind"],
+)
 def test_a_browser_sees_the_code_and_the_reason(narrow: Live, page: Page, closing: Closing) -> None:
-    """Never 1006, which is all that a page is told of a refusal before the handshake."""
+    """Never 1006, which is all that a page is told of a refusal before the handshake; servers take turns."""
     with stage(closing, narrow) as live:
         code, last = play(page, closing, live)
     assert code == closing.code

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
+import threading
 from typing import Any
 
 import pytest
@@ -10,11 +12,13 @@ from django.test import override_settings
 from hypothesis import given
 from hypothesis import strategies as st
 
+from realtime import database
 from realtime.conf import SETTINGS, Setting, conf
+from tests.kit.waiting import aeventually
 
 pytestmark = pytest.mark.requirement("O6")
 
-#: The promised defaults. Those of features that have not come yet are not in the code.
+#: The promised defaults.
 DEFAULTS: dict[str, Any] = {
     "SSE_COMMENT_INTERVAL": 30,
     "SSE_HEARTBEAT_INTERVAL": 15,
@@ -148,3 +152,18 @@ def test_a_text() -> None:
     assert token.accepts("secret")
     assert not any(token.accepts(value) for value in (None, 5, True, b"secret", ["secret"]))
     assert token.allowed() == "text"
+
+
+async def test_the_fewest_threads_leave_one_to_the_hub() -> None:
+    """All turns of streams are taken by one that waits for the database, and the hub reads on."""
+    answer = threading.Event()
+    with override_settings(REALTIME={"DB_THREADS": SETTINGS["DB_THREADS"].low}):
+        database.close()
+        waiting = asyncio.create_task(database.run(answer.wait, 60))
+        try:
+            await aeventually(lambda: database.turns().locked())
+            assert await asyncio.wait_for(database.run_now(str, "read"), 20) == "read"
+        finally:
+            answer.set()
+            await waiting
+            await asyncio.to_thread(database.close)

@@ -20,8 +20,7 @@ from realtime.hub import Hub
 from realtime.models import Connection, Node
 from realtime.protocol import client
 from tests.kit.waiting import aeventually
-from tests.test_stuck_clients import hanging_database
-from tests.watching import NEVER, Watcher
+from tests.watching import NEVER, Watcher, hanging_database
 
 pytestmark = pytest.mark.requirement("O1")
 

@@ -256,7 +256,7 @@ def test_every_client_converges(engine: str, make_user: Callable[..., Any]) -> N
     run_state_machine_as_test(
         Site,
         settings=settings(
-            max_examples=30,
+            max_examples=15 if engine == "postgres" else 30,
             stateful_step_count=40,
             deadline=None,
             print_blob=True,

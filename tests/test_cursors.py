@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from realtime.conf import conf
-from tests.model_site import READ_ALL, MakeSite, sites
+from tests.model_site import READ_ALL, MakeSite, make_site
 
-
-@pytest.fixture
-def make_site(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
-    """A site in virtual time."""
-    yield from sites(engine, make_user, settings)
+__all__ = ["make_site"]
 
 
 @pytest.mark.requirement("S5")

@@ -7,8 +7,8 @@ from contextlib import closing
 
 import pytest
 
-from bench.slow import Line
 from tests.flows import Live, Sites
+from tests.kit.line import Line
 from tests.kit.waiting import aeventually
 
 #: Far more than the kernel and the server hold for one client: 12 MB.
@@ -25,8 +25,9 @@ def strict(sites: Sites) -> Live:
 
 
 @pytest.mark.requirement("F3")
-@pytest.mark.parametrize("buffer", [4096, 0], ids=["small buffer", "usual buffer"])
-@pytest.mark.parametrize("kind", ["websocket", "sse"])
+@pytest.mark.parametrize(
+    ("kind", "buffer"), [("websocket", 4096), ("sse", 0)], ids=["small buffer", "usual buffer"]
+)
 async def test_a_client_that_reads_nothing_is_cut_off(strict: Live, kind: str, buffer: int) -> None:
     """Stock daphne would keep everything for it; here soon not even the kernel knows its line any more."""
     person = await strict.person()

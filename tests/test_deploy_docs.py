@@ -14,9 +14,9 @@ from uvicorn.main import main as uvicorn
 
 from project import serve
 from realtime.conf import SETTINGS
+from tests.documents import table, text
 from tests.kit.process import ROOT
 from tests.peers import process_hub
-from tests.test_docs import table, text
 
 DOCUMENT = "docs/deploy.md"
 
@@ -28,12 +28,12 @@ def read_from_environment() -> dict[str, str | None]:
         if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
             name = str(node.args[0].value)
             match ast.unparse(node.func):
-                case "os.environ.get":
+                case "environment.text" | "environment.names":
                     found[name] = None
-                case "_flag":
+                case "environment.flag":
                     found[name] = "0"
-                case "_number":
-                    found[name] = ast.unparse(node.args[1])
+                case "environment.number" | "environment.choice":
+                    found[name] = str(ast.literal_eval(node.args[1]))
     return found
 
 

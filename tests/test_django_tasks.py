@@ -119,11 +119,11 @@ def test_who_enqueues_says_whose_it_is(queue: Site) -> None:
 def test_its_own_worker_moves_it(queue: Site) -> None:
     """In a process of its own, as in production."""
     command = [sys.executable, "manage.py", "db_worker", "--interval", "0.1", "--no-startup-delay"]
-    worker = Child(command, queue.folder / "db_worker.log", queue.env)
     code = "from tests.queue_tasks import *\nimport_orders.enqueue(2).id"
     job = queue.remote().run(code)
     done = "Task.objects.get(pk=pk).status"
-    eventually(lambda: queue.remote().run(done, pk=job) == "completed", 60, 0.1, worker.log())
+    with Child(command, queue.folder / "db_worker.log", queue.env) as worker:
+        eventually(lambda: queue.remote().run(done, pk=job) == "completed", 60, 0.1, worker.log)
+        assert worker.stop() == 0
     statuses = "[e.data['status'] for e in Event.objects.filter(task_id=pk).order_by('position')]"
     assert list(dict.fromkeys(queue.remote().run(statuses, pk=job))) == ["pending", "running", "completed"]
-    assert worker.stop() == 0

@@ -2,7 +2,6 @@
 
 import json
 import re
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -12,47 +11,13 @@ import pytest
 from realtime import exceptions
 from realtime.conf import SETTINGS
 from realtime.protocol import client, server
+from tests.documents import DOCUMENTS, examples, streams, table, text
 from tests.kit.requirements import ROOT
 from tests.kit.sse_parser import EventStreamParser
 
-_FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)")
 #: Every frame of the server by its ``type``.
 FRAMES = {str(frame.__struct_config__.tag): frame for frame in server.FRAMES}
-DOCUMENTS = [
-    "README.md",
-    "CHANGELOG.md",
-    *(f"docs/{name}.md" for name in ("protocol", "security", "deploy", "design", "integrate", "topics")),
-    "docs/integrations.md",
-    "docs/client.md",
-    "docs/testing.md",
-    "docs/htmx.md",
-]
-
-
-@cache
-def text(name: str) -> str:
-    """Return a document of the repository."""
-    return (ROOT / name).read_text()
-
-
-def examples(kind: str) -> list[Any]:
-    """Return the JSON examples that have the field ``kind``, from every document."""
-    found = [json.loads(body) for d in DOCUMENTS for lang, body in _FENCED.findall(text(d)) if lang == "json"]
-    return [example for example in found if kind in example]
-
-
-def streams() -> list[str]:
-    """Return the examples of event streams."""
-    return [body for d in DOCUMENTS for lang, body in _FENCED.findall(text(d)) if lang == "sse"]
-
-
-def table(name: str, heading: str) -> list[list[str]]:
-    """Return the cells of the first table under a heading, without code quotes."""
-    section = text(name).partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
-    assert section, f"{name} has no section {heading!r}"
-    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line.startswith("| ")]
-    return [[cell.strip().strip("`") for cell in row] for row in rows[1:]]
 
 
 def check_frame(example: dict[str, Any]) -> server.Frame:

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.requirement("W16")
 #: Of the sites that these servers belong to.
 DRAIN_SECONDS = 2
 #: What a server may take after its drain: uvicorn waits 3 s for what does not end.
-END_SECONDS = 4.5
+END_SECONDS = 15
 SOCKETS = STREAMS = 10
 #: How long a server may wait for what its clients have not taken.
 IMPATIENT: dict[str, list[str]] = {"daphne": [], "uvicorn": ["--timeout-graceful-shutdown", "1"]}
@@ -30,7 +30,9 @@ IMPATIENT: dict[str, list[str]] = {"daphne": [], "uvicorn": ["--timeout-graceful
 async def ended(live: Live, seconds: float) -> float:
     """Wait for the end of the process; return how long it took."""
     begin = time.monotonic()
-    await aeventually(lambda: not live.server.running, timeout=seconds, message=live.server.log()[-500:])
+    await aeventually(
+        lambda: not live.server.running, timeout=seconds, message=lambda: live.server.log()[-500:]
+    )
     return time.monotonic() - begin
 
 
@@ -128,8 +130,10 @@ async def test_a_client_that_stays_is_not_waited_for_beyond_the_time(live: Live)
     person = await live.person()
     async with ending(live, *IMPATIENT[live.server.kind], DRAIN_SECONDS=1, SEND_TIMEOUT=30) as old:
         stream = await stuck(old, person)
+        begin = time.monotonic()
         os.kill(old.server.pid, signal.SIGTERM)
-        assert await ended(old, 1 + END_SECONDS) > 0.9
+        await ended(old, 1 + END_SECONDS)
+        assert time.monotonic() - begin > 0.9
         assert "1 clients were still connected" in old.server.log()
         await stream.cut()
 

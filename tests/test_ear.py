@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -35,14 +35,6 @@ def soon(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Probes come and are missed in tenths of seconds."""
     settings.REALTIME = {"LOG_CHECK_INTERVAL": EVERY}
     monkeypatch.setattr(ear, "PROBE_DEADLINE", 0.3)
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis of this module's own."""
-    server = RedisServer().start()
-    yield server
-    server.kill()
 
 
 class GreenButDead(InMemoryChannelLayer):

@@ -9,27 +9,8 @@ from typing import Any
 import pytest
 
 from realtime.testing.view import View
-from tests.flows import Client, Live, Person, told
-
-MAY = "realtime.add_broadcast"
-
-
-def bearer(person: Person) -> dict[str, str]:
-    """The header with which a program comes."""
-    return {"Authorization": f"Bearer {person.token}"}
-
-
-async def post(live: Live, sender: Person, **body: Any) -> dict[str, Any]:
-    """Send a broadcast; return the answer."""
-    answer = await live.http("POST", "/broadcast", json=body, headers=bearer(sender))
-    assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
-
-
-def heard(client: Client) -> list[str]:
-    """The texts of all broadcasts the client has received."""
-    return [frame["message"]["message"] for frame in client.frames if frame["type"] == "broadcast"]
+from tests.broadcasting import MAY, bearer, heard, post
+from tests.flows import Client, Live, told
 
 
 @pytest.mark.requirement("C2")

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from django.utils import timezone
 
+from tests.doors import from_new_address
 from tests.ending import ending
 from tests.flows import Live, Person, Sites, told
 from tests.kit.sockets import MSGPACK, SocketClient
 from tests.kit.waiting import aeventually
-from tests.test_limits import from_new_address
 
 pytestmark = pytest.mark.requirement("O1")
 

@@ -53,7 +53,7 @@ async def suffer(
 
 
 @pytest.mark.requirement("K3")
-@pytest.mark.parametrize("how", ["socket", "stream"])
+@pytest.mark.parametrize(("kind", "how"), [("daphne", "socket"), ("uvicorn", "stream")], indirect=["kind"])
 async def test_a_connection_killed_at_200_points_ends_equal_to_the_database(
     clustered: Live, how: str
 ) -> None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-import msgspec
 import pytest
 
-from realtime.protocol import server as frames
 from tests.flows import Live
 from tests.kit.raw_socket import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, RawSocket
+from tests.messages import checked
 
 LIMIT = 65_536
 #: What is sent, and the code of the error it gets.
@@ -133,16 +131,6 @@ async def test_websocket_frame_types(live: Live) -> None:
         await raw.write(PONG, b"nobody asked")
         await raw.write(CLOSE, (1000).to_bytes(2, "big"))
         assert (await raw.read_until(CLOSE)).close_code == 1000
-
-
-def checked(frame: dict[str, Any]) -> str:
-    """Hold a frame against the struct its type names; return the type."""
-    struct = {str(kind.__struct_config__.tag): kind for kind in frames.FRAMES}[frame["type"]]
-    msgspec.convert(frame, struct)
-    fields = {field.encode_name for field in msgspec.structs.fields(struct)}
-    assert set(frame) - {"type"} <= fields, frame
-    assert frame["timestamp"].endswith("Z")
-    return str(frame["type"])
 
 
 @pytest.mark.requirement("W1")

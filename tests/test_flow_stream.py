@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.flows import Live, told
-from tests.test_flow_frames import checked
+from tests.messages import checked
 
 
 @pytest.mark.requirement("S1")

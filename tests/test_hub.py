@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
 from realtime import log
 from realtime.hub import Hub
 from realtime.models import Event, LogHead, Task
-from tests.model_site import MakeSite, sites
+from tests.model_site import MakeSite, make_site
 
-
-@pytest.fixture
-def make_site(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
-    """A site in virtual time."""
-    yield from sites(engine, make_user, settings)
+__all__ = ["make_site"]
 
 
 def test_it_joins_the_group_before_it_reads_the_head(make_site: MakeSite) -> None:
@@ -122,7 +116,7 @@ def test_a_detached_client_leaves_nothing_behind(make_site: MakeSite) -> None:
     site = make_site()
     (hub,) = site.hubs
     client = site.watch(site.alice, "mine", str(Task.objects.create(name="x", owner=site.alice).pk))
-    assert len(hub.subscribers) == 1
+    assert len(hub.directory.subscribers) == 1
     client.cut()
-    assert not hub.subscribers
-    assert not hub._index
+    assert not hub.directory.subscribers
+    assert not hub.directory.by_key

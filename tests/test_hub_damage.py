@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 from django.utils import timezone
 
 from realtime import database, log
 from realtime.events import Viewer
-from realtime.hub import HOLE_GRACE, Hub
+from realtime.hub import Hub
 from realtime.models import Event, LogHead, Task
 from tests.kit.waiting import aeventually
-from tests.watching import NEVER, Watcher, dying_after_commit, event
+from tests.watching import Watcher, dying_after_commit, event, when_told
+
+__all__ = ["when_told"]
 
 Hubs = Callable[..., Awaitable[Hub]]
-
-
-@pytest.fixture(autouse=True)
-def when_told(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
 
 
 def create(count: int) -> int:
@@ -166,7 +160,9 @@ async def test_a_hole_noticed_during_a_check_is_looked_at_after_it(hubs: Hubs, e
     async with hub._checking:
         last = await database.run(create, 3)
         hub.hear({"type": "realtime.head", "position": last})
-        # The hole is looked at now, in vain, and must not be forgotten.
-        await asyncio.sleep(5 * HOLE_GRACE)
+        first = hub._hole
+        # It is looked at now, in vain, and must not be forgotten.
+        await aeventually(lambda: hub._hole is not first)
+        assert hub._hole is not None
         assert hub.position < last
     await aeventually(lambda: hub.position == last)

@@ -128,11 +128,12 @@ def page(browser: Browser, stranger: Stranger) -> Iterator[Page]:
 def test_a_new_project_that_follows_the_document_shows_a_task_live(stranger: Stranger, page: Page) -> None:
     """A command begins its work after the page was opened: its bar appears, moves, and ends."""
     expect(page.locator("connection-status")).to_contain_text("Live", timeout=30_000)
-    work = Child(["/bin/sh", "-c", stranger.work[0]], stranger.log, stranger.env, cwd=stranger.folder)
-    bar = page.get_by_role("progressbar").first
-    expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]\d?$"), timeout=60_000)
-    expect(page.locator("task-list")).to_contain_text("Completed", timeout=60_000)
-    assert work.process.wait(timeout=30) == 0
+    command = ["/bin/sh", "-c", stranger.work[0]]
+    with Child(command, stranger.log, stranger.env, cwd=stranger.folder) as work:
+        bar = page.get_by_role("progressbar").first
+        expect(bar).to_have_attribute("aria-valuenow", re.compile(r"^[1-9]\d?$"), timeout=60_000)
+        expect(page.locator("task-list")).to_contain_text("Completed", timeout=60_000)
+        assert work.process.wait(timeout=30) == 0
 
 
 def test_the_checks_find_nothing_to_say(stranger: Stranger) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -26,14 +26,6 @@ TASK = "0b5a9c1e-6f0a-4b5e-9a39-0d6a3a1f1c11"
 def event(position: int, kind: str = TASK_UPDATE) -> LogEvent:
     """Return an event of the one task, or a broadcast."""
     return LogEvent(position, kind, "now", task_id=TASK if kind != BROADCAST else "", version=position)
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """A Redis of this module's own."""
-    server = RedisServer().start()
-    yield server
-    server.kill()
 
 
 def pubsub(redis: RedisServer) -> RedisPubSubChannelLayer:

@@ -16,6 +16,7 @@ from realtime.exceptions import IllegalTransition
 from realtime.leases import WORKER_LOST
 from realtime.models import Event, Task, lease
 from tests.leasing import end_renewals
+from tests.throttled import stored
 
 pytestmark = pytest.mark.requirement("T9")
 
@@ -34,11 +35,6 @@ def task(engine: str) -> Task:
     task = Task.objects.create(name="import")
     task.start()
     return task
-
-
-def stored(task: Task) -> Task:
-    """The row as it is now."""
-    return Task.objects.get(pk=task.pk)
 
 
 def left(task: Task) -> float:

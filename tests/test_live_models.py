@@ -14,7 +14,8 @@ from django.db.models import F
 from django.test import override_settings
 
 from realtime import log, replay
-from realtime.live import CHANGED, CHUNK, events_of
+from realtime.changes import CHANGED, events_of
+from realtime.live import CHUNK
 from realtime.models import Event
 from tests.kit.threads import DEADLINE, in_thread, open_transaction
 from tests.orders.models import Order, Parcel

@@ -14,14 +14,10 @@ from django.db.models.signals import post_save
 from realtime import log, replay
 from realtime.events import LogEvent
 from realtime.models import Task
+from tests.journal import journal
 from tests.kit.threads import DEADLINE, in_thread, open_transaction, together
 
 FOREVER = 2**62
-
-
-def journal() -> list[LogEvent]:
-    """Every event that has a position, in the log's order."""
-    return replay.read(0, FOREVER, 10_000)
 
 
 class Reader:

@@ -10,11 +10,12 @@ from django.db import OperationalError, connections, transaction
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from realtime import database, log, replay
-from realtime.events import TASK_UPDATE, LogEvent
+from realtime import database, log
+from realtime.events import TASK_UPDATE
 from realtime.hub import Hub
 from realtime.log.head import ATTEMPTS, retried
 from realtime.models import Event, LogHead, Task
+from tests.journal import journal
 from tests.kit.remote import Remote
 from tests.kit.site import Database, Site
 from tests.kit.threads import together
@@ -55,11 +56,6 @@ def leave_pending(count: int, using: str) -> None:
     now = timezone.now()
     rows = [Event(kind=TASK_UPDATE, task_id=f"orphan {n}", created_at=now) for n in range(count)]
     Event.objects.using(using).bulk_create(rows)
-
-
-def journal() -> list[LogEvent]:
-    """Every event that has a position, in the log's order."""
-    return replay.read(0, FOREVER, 10_000)
 
 
 def assert_in_id_order() -> None:

@@ -11,12 +11,13 @@ from django.test import Client
 
 from realtime.metrics import REGISTRY
 from tests.closings import PING
+from tests.doors import from_new_address
 from tests.ending import extra
 from tests.flows import Live, Person, Sites
 from tests.kit.sockets import SocketClient
 from tests.kit.waiting import aeventually
+from tests.profiles import BURST, PER_USER
 from tests.scraping import scrape
-from tests.test_limits import BURST, PER_USER, from_new_address
 
 pytestmark = pytest.mark.requirement("O2")
 

@@ -16,8 +16,7 @@ from realtime.events import TASK_UPDATE, LogEvent
 from realtime.exceptions import ProtocolError
 from realtime.protocol import client, server
 from realtime.protocol.delivery import Delivery, as_msgpack, as_text
-from tests.test_protocol import NEARLY
-from tests.test_protocol_frames import EVERY_FRAME, frames
+from tests.messages import EVERY_FRAME, NEARLY, frames
 
 pytestmark = pytest.mark.requirement("W9")
 
@@ -89,21 +88,21 @@ def served(body: bytes) -> str | None:
     return code
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_any_bytes_are_a_message_or_an_error(body: bytes) -> None:
     """Whatever arrives, the parser raises nothing but its own error, and that can be sent."""
     served(body)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(NEARLY_PACKED | VALUES)
 def test_any_value_of_messagepack_is_a_message_or_an_error(value: Any) -> None:
     """Extensions, times, bytes, NaN and keys that are no text, where a message has something else."""
     served(msgpack.packb(value))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(NEARLY_PACKED, st.data())
 def test_a_message_that_is_cut_off_or_changed_is_too(value: Any, data: st.DataObject) -> None:
     """A byte changed, or the end missing."""
@@ -120,7 +119,7 @@ def test_what_breaks_parsers(body: bytes) -> None:
     assert served(body) in ("invalid_msgpack", "invalid_message", "unknown_action")
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(NEARLY)
 def test_a_message_means_the_same_in_both(value: Any) -> None:
     """What JSON can say and MessagePack too is the same message, or the same refusal."""
@@ -139,7 +138,7 @@ def test_a_message_means_the_same_in_both(value: Any) -> None:
 
 
 @EVERY_FRAME
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_every_frame_is_the_same_object_in_both(frame_type: type[server.Frame], data: st.DataObject) -> None:
     """An independent reader finds in the bytes what JSON says, and our own the frame."""

@@ -47,7 +47,7 @@ async def test_a_database_that_hangs_before_a_replay_closes_the_socket(
             assert await peer.wait_closed() == 4500
         assert [frame["type"] for frame in peer.frames] == ["connected", "error"]
         assert peer.frames[-1]["code"] == "unavailable"
-        assert hub.subscribers == set()
+        assert hub.directory.subscribers == set()
 
 
 @pytest.mark.requirement("F4")
@@ -98,7 +98,7 @@ async def test_a_database_that_hangs_ends_a_stream_with_a_reason(
             events = [event async for chunk in body for event in parser.feed(chunk)]
         assert [event.event for event in events] == ["connected", "error"]
         assert events[-1].json["code"] == "unavailable"
-        assert hub.subscribers == set()
+        assert hub.directory.subscribers == set()
 
 
 @pytest.mark.requirement("F4")

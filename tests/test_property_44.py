@@ -38,7 +38,6 @@ HEADERS: list[Any] = [
     *({}, [], None, "HS256", 1),
 ]
 DEEP = b"[" * 3000
-KINDS = ["flip", "cut", "insert", "swap", "mix", "header", "claims", "repeat", "text"]
 
 
 class World(NamedTuple):

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-from types import UnionType
-from typing import Any, get_args, get_type_hints
+from typing import Any
 
 import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from msgspec import UNSET, UnsetType
 
 from realtime.events import BROADCAST, BROADCAST_RETRACTED, TASK_DELETED, TASK_LOG, TASK_UPDATE, LogEvent
 from realtime.protocol import server
 from realtime.protocol.delivery import as_text, frame_of
+from tests.messages import EVERY_FRAME, frames
 
-VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**53), 2**53) | st.text(),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
-    max_leaves=6,
-)
 TYPES = {"string": str, "integer": int, "number": int | float, "boolean": bool, "null": type(None)}
-EVERY_FRAME = pytest.mark.parametrize("frame_type", server.FRAMES, ids=lambda frame: frame.__name__)
-
-
-def frames(frame_type: type[server.Frame]) -> st.SearchStrategy[server.Frame]:
-    """Return a strategy for a frame with any values its types allow."""
-    fields = {}
-    for name, kind in get_type_hints(frame_type).items():
-        if name in frame_type.__struct_fields__:
-            is_object = "dict" in str(kind)
-            fields[name] = st.dictionaries(st.text(), VALUES, max_size=4) if is_object else strategy_of(kind)
-    return st.builds(frame_type, **fields)
-
-
-def strategy_of(kind: Any) -> st.SearchStrategy[Any]:
-    """Return a strategy for a field; JSON has no NaN, and its numbers are finite."""
-    if isinstance(kind, UnionType):
-        return st.one_of(*map(strategy_of, get_args(kind)))
-    if kind is float:
-        return st.floats(allow_nan=False, allow_infinity=False)
-    return st.just(UNSET) if kind is UnsetType else st.from_type(kind)
 
 
 def conforms(value: Any, schema: dict[str, Any], definitions: dict[str, Any]) -> bool:
@@ -65,7 +39,7 @@ def conforms(value: Any, schema: dict[str, Any], definitions: dict[str, Any]) ->
 
 
 @EVERY_FRAME
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(data=st.data())
 def test_every_frame_is_what_its_schema_says(frame_type: type[server.Frame], data: st.DataObject) -> None:
     """Whatever a frame holds, it is sent as its schema says, and read back as the same frame."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
+import statistics
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
@@ -129,9 +129,9 @@ def test_a_dead_redis_does_not_hold_a_writer_up() -> None:
     with Site(redis="redis://127.0.0.1:9/0") as site:
         worker = site.remote()
         worker.run(SAVE)
-        seconds = worker.run(f"import time; begin = time.monotonic(); {SAVE}; time.monotonic() - begin")
-        assert seconds < 1
-        assert worker.run("Event.objects.filter(position=None).count(), Event.objects.count()") == [0, 2]
+        code = f"import time; begin = time.monotonic(); {SAVE}; time.monotonic() - begin"
+        assert statistics.median(worker.run(code) for _ in range(5)) < 1
+        assert worker.run("Event.objects.filter(position=None).count(), Event.objects.count()") == [0, 6]
         assert worker.stop() == 0
 
 
@@ -139,11 +139,9 @@ async def test_the_queue_is_bounded() -> None:
     """Beyond ``LIMIT`` events are dropped and counted: every hub finds them in the log."""
     sender = publisher.Publisher()
     sender.settle_on(asyncio.get_running_loop())
-    begin = time.monotonic()
     sender.publish([event(n) for n in range(publisher.LIMIT - 2)])
     sender.publish([event(n) for n in range(5)])
-    assert sender.dropped == 3
-    assert time.monotonic() - begin < 1
+    assert sender.dropped == 3  # though nobody has taken one yet: a writer does not wait
     assert not sender.flush(0)
     await aeventually(lambda: sender.flush(0))
 

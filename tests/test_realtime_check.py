@@ -20,11 +20,14 @@ from django.utils import timezone
 
 from realtime.diagnosis.findings import KNOWN
 from realtime.models import Node
-from tests.flows import Live, Person, Sites
+from tests.flows import Live, Person
+from tests.following import site
 from tests.kit.middlebox import Middlebox
 from tests.kit.ports import HOST, free_port
 from tests.kit.process import Child
 from tests.kit.waiting import eventually
+
+__all__ = ["site"]
 
 #: Runs the command in a process of the site that is warm already.
 RUN = """
@@ -48,12 +51,6 @@ make_server("127.0.0.1", int(sys.argv[1]), get_wsgi_application()).serve_forever
 """
 
 Fault = Callable[[Middlebox], None]
-
-
-@pytest.fixture
-def site(sites: Sites) -> Live:
-    """A server of the embedded site."""
-    return sites.live("embedded", "uvicorn")
 
 
 @pytest.fixture
@@ -120,6 +117,20 @@ def test_a_proxy_that_breaks_something_is_named(
     assert site.worker.run(LEFT) == before
 
 
+def test_a_site_below_a_path_is_found_there(site: Live, person: Person) -> None:
+    """The address has the path, and so have the names of its views (`FORCE_SCRIPT_NAME`): once, not twice."""
+    path = request(rb"^([A-Z]+) /app/", rb"\1 /")
+    with Middlebox(site.server) as box:
+        path(box)
+        code = "from django.urls import set_script_prefix\nset_script_prefix(prefix)"
+        site.worker.run(code, prefix="/app/")
+        try:
+            status, found = check(site, f"{box.url}/app", "--user", person.name)
+        finally:
+            site.worker.run(code, prefix="/")
+    assert (status, found) == (0, {})
+
+
 def test_a_stream_that_is_held_back_is_named(site: Live, person: Person) -> None:
     """A proxy that waits for the end of an answer: nothing comes, while the WebSocket works."""
     with Middlebox(site.server, holds_streams=True) as box:
@@ -140,13 +151,10 @@ def test_a_short_idle_timeout_is_named(site: Live, person: Person) -> None:
 def test_a_wsgi_server_is_named(site: Live, person: Person) -> None:
     """It serves pages and the API, and no stream."""
     port = free_port()
-    child = Child([sys.executable, "-c", WSGI, str(port)], site.site.folder / "wsgi.log", site.site.env)
-    try:
+    with Child([sys.executable, "-c", WSGI, str(port)], site.site.folder / "wsgi.log", site.site.env):
         eventually(
             lambda: set(check(site, f"http://{HOST}:{port}", "--user", person.name)[1]) == {"wsgi"}, 30, 0.5
         )
-    finally:
-        child.kill()
 
 
 def test_no_credential_goes_to_a_strangers_address(site: Live) -> None:

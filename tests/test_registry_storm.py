@@ -10,12 +10,12 @@ import random
 import pytest
 
 from realtime.testing.view import View
+from tests.broadcasting import MAY, heard, post
 from tests.flows import Client, Live, Person, told
 from tests.kit import http_stream
 from tests.kit.ports import HOST
 from tests.kit.sockets import open_socket
 from tests.kit.waiting import aeventually
-from tests.test_flow_broadcast import MAY, heard, post
 
 CONNECTED = b'"connected"'
 STAYERS, COMERS, AT_A_TIME, BROADCASTS = 100, 1000, 25, 4

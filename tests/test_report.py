@@ -3,63 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from typing import Any
 
 import pytest
 from django.db import connections, transaction
 
-from realtime.exceptions import IllegalTransition, InvalidValue, TaskCancelled
-from realtime.models import Event, Task, throttle
+from realtime.exceptions import InvalidValue, TaskCancelled
+from realtime.models import Event, Task
 from tests.kit.site import Site
 from tests.kit.threads import in_thread
 from tests.kit.waiting import eventually
+from tests.throttled import SOON, interval, stored, task, timer
 
-#: Seconds between two writes; SOON is long enough for what a test does first.
-NEVER, SOON = 3600, 0.5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def timer() -> Iterator[None]:
-    """Let the timer's thread end, and its connection with it."""
-    yield
-    throttle._timer._heap.clear()
-    if (thread := throttle._timer._thread) is not None:
-        thread.join(10)
-
-
-@pytest.fixture
-def interval(settings: Any) -> Callable[[float], None]:
-    """Set the seconds between two written reports."""
-
-    def set_to(seconds: float) -> None:
-        settings.REALTIME = {"PROGRESS_INTERVAL": seconds}
-
-    set_to(NEVER)
-    return set_to
-
-
-@pytest.fixture
-def task(engine: str, interval: Callable[[float], None]) -> Iterator[Task]:
-    """A running task whose first report has been written; it is finished after the test."""
-    task = Task.objects.create(name="import")
-    task.start()
-    task.report(1)
-    yield task
-    interval(NEVER)
-    with suppress(IllegalTransition, Task.DoesNotExist):
-        task.fail("the test is over")
+__all__ = ["interval", "task", "timer"]
 
 
 def as_the_timer_does(task: Task) -> None:
     """Write what waits from another thread."""
     assert task._throttle is not None
     in_thread(task._throttle.flush).result(20)
-
-
-def stored(task: Task) -> Task:
-    """The row as it is now."""
-    return Task.objects.get(pk=task.pk)
 
 
 def test_reports_within_the_interval_are_not_written(task: Task) -> None:
@@ -262,3 +224,18 @@ def test_the_end_of_a_process_writes_what_waits(site: Site) -> None:
     pk = worker.run("pk")
     worker.stop()
     assert site.remote().run("Task.objects.get(pk=pk).progress", pk=pk) == 20
+
+
+def test_the_end_of_a_process_does_not_wait_for_a_database_that_does_not_answer(site: Site) -> None:
+    """It waits once, not for each task, and says which reports it gives up."""
+    worker, locker = site.remote("held up"), site.remote("locker")
+    later = "from django.conf import settings\nsettings.REALTIME['PROGRESS_INTERVAL'] = 3600\n"
+    worker.run(f"{later}tasks = [Task.objects.create(name='import') for _ in range(3)]")
+    worker.run("for task in tasks: task.start(); task.report(10)")
+    locker.run("from django.db import connection\nconnection.cursor().execute('BEGIN IMMEDIATE')\nNone")
+    worker.run("from realtime.models import throttle\nthrottle.FLUSH_SECONDS = 1")
+    pks = worker.run("for task in tasks: task.report(20)\n[str(task.pk) for task in tasks]")
+    assert worker.stop() == 0
+    assert "Reports of 3 tasks were lost" in worker.log()
+    assert all(pk in worker.log() for pk in pks)
+    locker.run("connection.cursor().execute('ROLLBACK')\nNone")

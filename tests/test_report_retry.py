@@ -3,50 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 from django.db import OperationalError
 from django.db.models.signals import pre_save
 
-from realtime.exceptions import IllegalTransition
 from realtime.models import Event, Task, throttle
 from tests.kit.waiting import eventually
+from tests.throttled import interval, stored, task, timer
 
-NEVER = 3600
-
-
-@pytest.fixture(scope="module", autouse=True)
-def timer() -> Iterator[None]:
-    """Let the timer's thread end, and its connection with it."""
-    yield
-    throttle._timer._heap.clear()
-    if (thread := throttle._timer._thread) is not None:
-        thread.join(10)
-
-
-@pytest.fixture
-def interval(settings: Any) -> Callable[[float], None]:
-    """Set the seconds between two written reports."""
-
-    def set_to(seconds: float) -> None:
-        settings.REALTIME = {"PROGRESS_INTERVAL": seconds}
-
-    set_to(NEVER)
-    return set_to
-
-
-@pytest.fixture
-def task(engine: str, interval: Callable[[float], None]) -> Iterator[Task]:
-    """A running task whose first report has been written; it is finished after the test."""
-    task = Task.objects.create(name="import")
-    task.start()
-    task.report(1)
-    yield task
-    interval(NEVER)
-    with suppress(IllegalTransition):
-        task.fail("the test is over")
+__all__ = ["interval", "task", "timer"]
 
 
 @contextmanager
@@ -64,11 +32,6 @@ def failing_database(times: int) -> Iterator[list[int]]:
         yield failed
     finally:
         pre_save.disconnect(fail, sender=Task)
-
-
-def stored(task: Task) -> Task:
-    """Return the task as the database has it."""
-    return Task.objects.get(pk=task.pk)
 
 
 @pytest.mark.requirement("F4")

@@ -17,16 +17,12 @@ from realtime.hub import Hub
 from realtime.models import Task
 from realtime.protocol import client
 from tests.kit.waiting import aeventually
-from tests.watching import NEVER, Watcher, no_turns, token
+from tests.watching import Watcher, no_turns, token, when_told
+
+__all__ = ["when_told"]
 
 Hubs = Callable[..., Awaitable[Hub]]
 Users = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def when_told(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
 
 
 @asynccontextmanager

@@ -13,21 +13,11 @@ from realtime.events import Viewer
 from realtime.hub import Hub
 from realtime.models import Task
 from realtime.protocol import client
-from tests.watching import NEVER, Watcher
+from tests.watching import Watcher, when_told
+
+__all__ = ["when_told"]
 
 Hubs = Callable[..., Awaitable[Hub]]
-
-
-@pytest.fixture(autouse=True)
-def still(settings: Any) -> None:
-    """The hubs look at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER, "PROGRESS_INTERVAL": 0}
-
-
-@pytest.fixture
-def owner(make_user: Callable[..., Any]) -> Any:
-    """Whose tasks they are."""
-    return make_user()
 
 
 async def create(owner: Any, **fields: Any) -> Task:

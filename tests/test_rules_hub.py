@@ -16,15 +16,11 @@ from realtime.hub import Hub
 from realtime.models import Event, LogHead
 from realtime.protocol import client
 from tests.kit.waiting import aeventually
-from tests.watching import NEVER, Watcher, dying_after_commit, event, log_updates
+from tests.watching import NEVER, Watcher, dying_after_commit, event, log_updates, when_told
+
+__all__ = ["when_told"]
 
 Hubs = Callable[..., Awaitable[Hub]]
-
-
-@pytest.fixture(autouse=True)
-def still(settings: Any) -> None:
-    """The hubs look at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
 
 
 @pytest.fixture

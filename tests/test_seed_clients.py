@@ -9,7 +9,6 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Error, Page
 
 from tests.doors import CONNECTED
-from tests.kit import chromium
 from tests.kit.servers import Server
 from tests.kit.site import Site
 
@@ -59,13 +58,6 @@ def site() -> Iterator[Site]:
 def server(site: Site) -> Server:
     """A server of it."""
     return site.start("daphne")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    """A running Chromium."""
-    with chromium.launch() as browser:
-        yield browser
 
 
 @pytest.fixture

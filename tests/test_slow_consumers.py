@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from bench import fanout
-from bench.clients import Clients
 from tests.flows import KINDS, Client, Live, Person, Sites, told
+from tests.kit.crowd import Clients
+from tests.kit.crowd_plans import plan
 from tests.kit.sockets import SocketClient
 from tests.kit.waiting import aeventually, eventually
 
@@ -176,7 +176,7 @@ async def test_a_stalled_client_leaves_the_others_where_they_were(clustered: Liv
     """One of each transport among 500 reads nothing: the p99 of the others stays where it was."""
     person = await clustered.person()
     watched, *others = await clustered.tasks(person, 11)
-    asked = fanout.plan("websocket", clustered.server.port, person.token, watched)
+    asked = plan("websocket", clustered.server.port, person.token, watched)
     with Clients() as crowd:
         await asyncio.to_thread(crowd.ask, "open", count=CROWD, plan=asked)
         before = await p99(clustered, crowd, watched, first=0)
@@ -192,7 +192,7 @@ async def test_a_stalled_client_leaves_the_others_where_they_were(clustered: Liv
 
 async def p99(live: Live, crowd: Clients, task_id: str, first: int) -> float:
     """Seconds from the commit to a client, of updates that all of the crowd receives."""
-    write = "from bench.writer import write\nwrite(task_id, first, count, rate)"
+    write = "from tests.kit.writer import write\nwrite(task_id, first, count, rate)"
     commits = await live.run(write, task_id=task_id, first=first, count=BEATS, rate=RATE)
 
     def arrived() -> bool:

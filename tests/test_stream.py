@@ -4,20 +4,14 @@ from __future__ import annotations
 
 import itertools
 import uuid
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
-from tests.model_site import MakeSite, sites
+from tests.model_site import MakeSite, make_site
+
+__all__ = ["make_site"]
 
 UNKNOWN = str(uuid.UUID(int=404))
-
-
-@pytest.fixture
-def make_site(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
-    """A site in virtual time."""
-    yield from sites(engine, make_user, settings)
 
 
 @pytest.mark.requirement("W1")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -13,13 +11,9 @@ from realtime.models import Task
 from realtime.protocol.delivery import Delivery
 from realtime.replay import PAGE
 from realtime.subscriber import Subscriber
-from tests.model_site import READ_ALL, MakeSite, Site, Watcher, sites
+from tests.model_site import READ_ALL, MakeSite, Site, Watcher, make_site
 
-
-@pytest.fixture
-def make_site(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
-    """A site in virtual time."""
-    yield from sites(engine, make_user, settings)
+__all__ = ["make_site"]
 
 
 def paused(site: Site, *names: str) -> Watcher:

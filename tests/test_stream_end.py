@@ -10,19 +10,15 @@ from django.http import HttpResponseBase
 from django.test import AsyncClient
 
 from realtime import database, log
-from realtime.limits import registry
+from realtime.limits import places
 from realtime.models import Task
 from tests.kit.sse_parser import EventStreamParser
 from tests.peers import process_hub
-from tests.watching import NEVER, dying_after_commit, token
+from tests.watching import dying_after_commit, token, when_told
+
+__all__ = ["when_told"]
 
 Users = Callable[..., Any]
-
-
-@pytest.fixture(autouse=True)
-def when_told(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
 
 
 async def opened(user: Any, cursor: int | str | None = None, **asked: Any) -> HttpResponseBase:
@@ -32,7 +28,7 @@ async def opened(user: Any, cursor: int | str | None = None, **asked: Any) -> Ht
         headers["Last-Event-ID"] = str(cursor)
     response: HttpResponseBase = await AsyncClient().get("/events", asked, headers=headers)
     # Its place in the count is given back by the server, when the client leaves; here is neither.
-    for place in [*registry.places]:
+    for place in [*places.open]:
         place.leave()
     return response
 
@@ -143,5 +139,5 @@ async def test_too_many_parameters_are_the_callers_fault(engine: str, make_user:
         assert response.status_code == 400
         assert response.headers["Content-Type"] == "application/json"
         assert response.json()["code"] == "invalid_parameter"
-        assert hub.subscribers == set()
+        assert hub.directory.subscribers == set()
         assert await database.run(log.has_pending) is False

@@ -12,18 +12,14 @@ from realtime.events import Viewer
 from realtime.hub import Hub
 from realtime.models import Task
 from realtime.protocol import client
-from tests.watching import NEVER, Watcher
+from tests.watching import Watcher, when_told
+
+__all__ = ["when_told"]
 
 Hubs = Callable[..., Awaitable[Hub]]
 
 #: The database plays no part here: one engine is enough.
 pytestmark = pytest.mark.parametrize("engine", ["sqlite"], indirect=True)
-
-
-@pytest.fixture(autouse=True)
-def when_told(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
 
 
 def some_tasks(owner: Any, count: int) -> list[str]:
@@ -45,14 +41,14 @@ async def test_a_socket_that_walks_through_many_tasks_does_not_grow(
             some = ids[start : start + 100]
             watcher.ask(client.Subscribe(task_ids=some))
             await watcher.until("subscribed")
-            assert len(watcher.stream._held) == 100
+            assert len(watcher.stream.held.states) == 100
             watcher.ask(client.Unsubscribe(task_ids=some))
             await watcher.until("unsubscribed")
         await watcher.settled()
         assert watcher.types.count("task_update") == 1000
-        assert watcher.stream._held == {}
+        assert watcher.stream.held.states == {}
         assert watcher.stream.subscriber.keys == {"broadcasts"}
-        assert len(hub._index) == 1
+        assert len(hub.directory.by_key) == 1
 
 
 @pytest.mark.requirement("F3")

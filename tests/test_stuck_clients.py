@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -18,7 +16,7 @@ from realtime.protocol import client
 from tests.flows import Sites, told
 from tests.kit.waiting import aeventually
 from tests.peers import Peer, process_hub
-from tests.watching import NEVER, event, token
+from tests.watching import NEVER, event, hanging_database, token
 
 Hubs = Callable[..., Awaitable[Hub]]
 
@@ -44,30 +42,18 @@ class StuckStream:
             await asyncio.Event().wait()
 
 
-@asynccontextmanager
-async def hanging_database() -> AsyncIterator[None]:
-    """Keep every thread that talks to the database waiting for its answer."""
-    answer = threading.Event()
-    calls = [asyncio.create_task(database.run_now(answer.wait, 30)) for _ in range(conf.DB_THREADS)]
-    try:
-        yield
-    finally:
-        answer.set()
-        await asyncio.gather(*calls)
-
-
 @pytest.mark.requirement("F6")
 @pytest.mark.requirement("S15")
 async def test_a_stuck_stream_leaves_nothing_behind(hubs: Hubs) -> None:
     """It is detached at once, though somebody still holds the response and its suspended generator."""
     hub = await hubs()
     stuck = StuckStream(hub)
-    await aeventually(lambda: len(hub.subscribers) == 1)
+    await aeventually(lambda: len(hub.directory.subscribers) == 1)
     await aeventually(lambda: stuck.serving.done())
     assert stuck.serving.cancelled()
-    assert hub.subscribers == set()
+    assert hub.directory.subscribers == set()
     assert hub.rights._streams == {}
-    assert hub._index == {}
+    assert hub.directory.by_key == {}
     await stuck.body.aclose()
 
 
@@ -92,7 +78,7 @@ async def test_a_stuck_client_is_ended_while_the_database_hangs(
             if how == "socket":
                 peer.can_send.clear()
                 peer.say(action="ping")
-            await aeventually(lambda: not hub.subscribers, timeout=3)
+            await aeventually(lambda: not hub.directory.subscribers, timeout=3)
         assert metrics.REGISTRY.get_sample_value(*counted) == before + 1
         if how == "stream":
             await stuck.body.aclose()
@@ -115,7 +101,7 @@ async def test_a_stuck_socket_is_told_why_in_case_it_still_reads(
         peer.can_send.set()
         assert await peer.wait_closed() == 4410
         assert peer.frames[-1]["code"] == "slow_consumer"
-        assert hub.subscribers == set()
+        assert hub.directory.subscribers == set()
 
 
 @pytest.mark.requirement("F6")
@@ -133,7 +119,7 @@ async def test_a_client_that_reads_is_left_alone(
         while asyncio.get_running_loop().time() < end:
             hub.receive([event(hub.position + 1, str(user.pk))])
             await asyncio.sleep(0.02)
-        assert len(hub.subscribers) == 1
+        assert len(hub.directory.subscribers) == 1
         assert peer.close_code is None
 
 

@@ -12,36 +12,17 @@ from django.utils import timezone
 
 from realtime import log
 from realtime.exceptions import IllegalTransition, InvalidValue
-from realtime.models import Task, TaskLog, throttle
+from realtime.models import Task, TaskLog
+from tests.journal import journal
 from tests.kit.threads import in_thread, open_transaction, together
 from tests.kit.waiting import eventually
-from tests.line_journal import journal, stored, told
+from tests.line_journal import options, stored, told
+from tests.throttled import NEVER, SOON, timer
 from tests.watching import dying_after_commit
 
+__all__ = ["options", "timer"]
+
 pytestmark = pytest.mark.requirement("T8")
-
-#: Seconds between two writes; SOON is long enough for what a test does first.
-NEVER, SOON = 3600, 0.5
-
-
-@pytest.fixture(scope="module", autouse=True)
-def timer() -> Iterator[None]:
-    """Let the timer's thread end, and its connection with it."""
-    yield
-    throttle._timer._heap.clear()
-    if (thread := throttle._timer._thread) is not None:
-        thread.join(10)
-
-
-@pytest.fixture
-def options(settings: Any) -> Callable[..., None]:
-    """Set settings; lines are written at once where nothing is said."""
-
-    def put(**values: Any) -> None:
-        settings.REALTIME = {"PROGRESS_INTERVAL": 0, **values}
-
-    put()
-    return put
 
 
 @pytest.fixture

@@ -11,20 +11,12 @@ from django.core.management import call_command
 from django.utils import timezone
 
 from realtime.models import Event, Task, TaskLog
-from tests.line_journal import journal, stored, told
+from tests.journal import journal
+from tests.line_journal import options, stored, told
+
+__all__ = ["options"]
 
 pytestmark = pytest.mark.requirement("T8")
-
-
-@pytest.fixture
-def options(settings: Any) -> Callable[..., None]:
-    """Set settings; lines are written at once."""
-
-    def put(**values: Any) -> None:
-        settings.REALTIME = {"PROGRESS_INTERVAL": 0, **values}
-
-    put()
-    return put
 
 
 @pytest.fixture

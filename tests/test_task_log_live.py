@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import pytest
 
 from realtime.models import Task
-from tests.model_site import MakeSite, Site, Watcher, sites
+from tests.model_site import MakeSite, Site, Watcher, make_site
+
+__all__ = ["make_site"]
 
 pytestmark = pytest.mark.requirement("T8")
-
-
-@pytest.fixture
-def make_site(engine: str, make_user: Callable[..., Any], settings: Any) -> Iterator[MakeSite]:
-    """A site in virtual time."""
-    yield from sites(engine, make_user, settings)
 
 
 def lines(client: Watcher, task: Task) -> list[int]:

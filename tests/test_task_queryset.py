@@ -12,21 +12,16 @@ from django.core.management import call_command
 from django.db.models import F, Value
 from django.db.models.functions import Concat
 
-from realtime import log, replay
-from realtime.events import LogEvent
+from realtime import log
 from realtime.exceptions import IllegalTransition, InvalidValue
 from realtime.models import Event, Task
 from realtime.models.public import public_data
 from realtime.models.queryset import CHUNK
 from tests import router
+from tests.journal import journal
 from tests.kit.threads import DEADLINE, in_thread, open_transaction
 
 pytestmark = pytest.mark.requirement("F9")
-
-
-def journal() -> list[LogEvent]:
-    """Every event, in the log's order."""
-    return replay.read(0, log.position(), 10_000)
 
 
 def assert_events_tell_the_rows() -> None:

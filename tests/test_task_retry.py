@@ -9,15 +9,10 @@ import pytest
 from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 
-from realtime import log, replay
-from realtime.events import FINAL, STATUSES, LogEvent
+from realtime.events import FINAL, STATUSES
 from realtime.exceptions import IllegalTransition
 from realtime.models import Task
-
-
-def journal() -> list[LogEvent]:
-    """Every event, in the log's order."""
-    return replay.read(0, log.position(), 1000)
+from tests.journal import journal
 
 
 @pytest.mark.requirement("T1")

@@ -2,24 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
 from django.db import connections, transaction
 from django.test.utils import CaptureQueriesContext
 
-from realtime import log, replay
-from realtime.events import LogEvent
 from realtime.models import Task
 from realtime.models.public import public_data
+from tests.journal import journal
 from tests.kit.threads import DEADLINE, in_thread, open_transaction, together
-
-
-def journal() -> list[LogEvent]:
-    """Every event, in the log's order."""
-    return replay.read(0, log.position(), 1000)
 
 
 def writes(using: str, work: Any) -> list[str]:
@@ -170,14 +162,7 @@ def test_a_private_field_is_no_event(engine: str, name: str, value: Any) -> None
     assert not {"traceback", "lease_expires_at"} & journal()[0].data.keys()
 
 
-@pytest.fixture
-async def async_engine(engine: str) -> AsyncIterator[str]:
-    """An engine for async code, whose thread gives its connection back."""
-    yield engine
-    await sync_to_async(connections.close_all)()
-
-
-@pytest.mark.usefixtures("async_engine")
+@pytest.mark.usefixtures("engine", "own_connections")
 async def test_async_code_saves_as_well() -> None:
     """asave() and acreate() are Django's own and reach the log like save()."""
     task = await Task.objects.acreate(name="import")

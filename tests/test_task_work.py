@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from asgiref.sync import sync_to_async
-from django.db import connections
 
-from realtime import log, replay
-from realtime.events import FINAL, STATUSES, LogEvent
+from realtime.events import FINAL, STATUSES
 from realtime.exceptions import IllegalTransition, InvalidValue, TaskCancelled
 from realtime.models import Task
+from tests.journal import journal
 
 
 @pytest.fixture(autouse=True)
 def every_report_is_written(settings: Any) -> None:
     """No interval between two reports."""
     settings.REALTIME = {"PROGRESS_INTERVAL": 0}
-
-
-def journal() -> list[LogEvent]:
-    """Every event, in the log's order."""
-    return replay.read(0, log.position(), 1000)
 
 
 def in_status(status: str) -> Task:
@@ -184,14 +177,7 @@ def test_the_work_api_builds_on_the_row_as_it_is(engine: str) -> None:
     assert Task.objects.get().name == "unsaved"
 
 
-@pytest.fixture
-async def async_engine(engine: str) -> AsyncIterator[str]:
-    """An engine for async code, whose thread gives its connection back."""
-    yield engine
-    await sync_to_async(connections.close_all)()
-
-
-@pytest.mark.usefixtures("async_engine")
+@pytest.mark.usefixtures("engine", "own_connections")
 async def test_async_twins() -> None:
     """Each call has a twin with an ``a`` before its name, which does the same."""
     task = await Task.objects.acreate(name="import")

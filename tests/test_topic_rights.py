@@ -14,18 +14,12 @@ from realtime.hub import Hub
 from realtime.models import Task
 from realtime.protocol import client
 from tests.meters import Meter, change, events, meter, subscribed, watcher
-from tests.watching import NEVER
+from tests.watching import when_told
 
 Hubs = Callable[..., Awaitable[Hub]]
 Users = Callable[..., Any]
 
-__all__ = ["meter"]
-
-
-@pytest.fixture(autouse=True)
-def intervals(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
+__all__ = ["meter", "when_told"]
 
 
 def failing(user: Any, key: str) -> bool:
@@ -142,4 +136,4 @@ async def test_who_walks_through_tasks_does_not_grow(hubs: Hubs, make_user: User
             await watching.until("subscribed")
             watching.ask(client.Unsubscribe(task_id=str(task.pk)))
             await watching.until("unsubscribed")
-        assert watching.stream._held == {}
+        assert watching.stream.held.states == {}

@@ -12,18 +12,12 @@ from realtime.hub import Hub
 from realtime.protocol import client
 from tests.meters import Meter, change, events, meter, subscribed, watcher
 from tests.orders.models import Order
-from tests.watching import NEVER
+from tests.watching import when_told
 
 Hubs = Callable[..., Awaitable[Hub]]
 Users = Callable[..., Any]
 
-__all__ = ["meter"]
-
-
-@pytest.fixture(autouse=True)
-def intervals(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
+__all__ = ["meter", "when_told"]
 
 
 async def test_snapshot_then_events(hubs: Hubs, make_user: Users) -> None:

@@ -15,18 +15,12 @@ from realtime.hub import Hub
 from realtime.protocol import client
 from tests.meters import Meter, change, events, meter, subscribed, watcher
 from tests.orders.models import Order
-from tests.watching import NEVER, Watcher, no_turns
+from tests.watching import NEVER, Watcher, no_turns, when_told
 
 Hubs = Callable[..., Awaitable[Hub]]
 Users = Callable[..., Any]
 
-__all__ = ["meter"]
-
-
-@pytest.fixture(autouse=True)
-def intervals(settings: Any) -> None:
-    """The hub looks at the log when the test says so."""
-    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER}
+__all__ = ["meter", "when_told"]
 
 
 async def test_unknown_and_forbidden_look_the_same(hubs: Hubs, make_user: Users) -> None:

@@ -215,26 +215,30 @@ def test_bars_move_and_end_in_a_line() -> None:
     assert "\x1b" not in (line_of(tell()) or "")
 
 
-@pytest.mark.parametrize("elsewhere", [False, True], ids=["here", "elsewhere"])
-def test_ctrl_c_leaves_cleanly(sites: Sites, elsewhere: bool) -> None:
-    """A process of its own, beside whatever runs: no traceback, and a status that says so."""
+@pytest.mark.parametrize(
+    ("elsewhere", "told", "status"),
+    [(False, signal.SIGINT, 130), (True, signal.SIGINT, 130), (False, signal.SIGTERM, 143)],
+    ids=["here", "elsewhere", "terminated"],
+)
+def test_it_ends_cleanly(sites: Sites, elsewhere: bool, told: signal.Signals, status: int) -> None:
+    """Ctrl-C, or SIGTERM: a process of its own ends without a traceback, and its status says why."""
     live = sites.live("embedded", "uvicorn")
     live.site.create_user(user := f"user-{uuid.uuid4().hex[:8]}")
     what = ["--url", live.server.url] if elsewhere else ["--all"]
     command = [sys.executable, "manage.py", "watch", *what, "--plain"]
     output = live.site.folder / f"watch-{uuid.uuid4().hex}.log"
-    child = Child(command, output, {**live.site.env, "WATCH_TOKEN": live.site.token(user)})
     name = f"import {uuid.uuid4()}"
+    with Child(command, output, {**live.site.env, "WATCH_TOKEN": live.site.token(user)}) as child:
 
-    def seen() -> bool:
-        code = "Task.objects.create(name=name, owner=User.objects.get(username=user)).pk"
-        live.worker.run(code, name=name, user=user)
-        return name in child.log()
+        def seen() -> bool:
+            code = "Task.objects.create(name=name, owner=User.objects.get(username=user)).pk"
+            live.worker.run(code, name=name, user=user)
+            return name in child.log()
 
-    eventually(seen, DEADLINE, interval=0.3)
-    child.process.send_signal(signal.SIGINT)
-    assert child.process.wait(20) == 130
-    assert "Traceback" not in child.log()
+        eventually(seen, DEADLINE, interval=0.3)
+        child.process.send_signal(told)
+        assert child.process.wait(DEADLINE) == status
+        assert "Traceback" not in child.log()
 
 
 def test_a_site_elsewhere_is_watched_with_its_token(sites: Sites, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -252,3 +256,21 @@ def test_a_site_elsewhere_is_watched_with_its_token(sites: Sites, monkeypatch: p
         )
     assert end.value.code == 1
     assert "far: failed 0% x" in shell.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--url", "ftp://example.com"], "The address of a site begins with"),
+        (["--url", "example.com"], "The address of a site begins with"),
+        (["--all", "--interval", "0"], "--interval is"),
+        (["--all", "--interval", "-1"], "--interval is"),
+    ],
+)
+def test_what_it_cannot_do_it_says(
+    engine: str, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sentence, before it begins."""
+    monkeypatch.setenv("WATCH_TOKEN", "a.b.c")
+    with pytest.raises(CommandError, match=words):
+        call_command("watch", *arguments)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
+import pytest
 from django.db import connections, transaction
 from django.utils import timezone
 from django.utils.module_loading import import_string
@@ -27,6 +29,12 @@ Frame = dict[str, Any]
 
 #: For LOG_CHECK_INTERVAL: the hub looks at the log when the test says so.
 NEVER = 3600
+
+
+@pytest.fixture(autouse=True)
+def when_told(settings: Any) -> None:
+    """The hubs look at the log when the test says so, reports come at once; for modules that import it."""
+    settings.REALTIME = {"LOG_CHECK_INTERVAL": NEVER, "PROGRESS_INTERVAL": 0}
 
 
 class Watcher:
@@ -126,3 +134,15 @@ def token(user: Any) -> str:
     """Return an access token as the token endpoint gives it."""
     serializer = import_string(api_settings.TOKEN_OBTAIN_SERIALIZER)
     return str(serializer.get_token(user).access_token)
+
+
+@asynccontextmanager
+async def hanging_database() -> AsyncIterator[None]:
+    """Keep every thread that talks to the database waiting for its answer."""
+    answer = threading.Event()
+    calls = [asyncio.create_task(database.run_now(answer.wait, 30)) for _ in range(conf.DB_THREADS)]
+    try:
+        yield
+    finally:
+        answer.set()
+        await asyncio.gather(*calls)

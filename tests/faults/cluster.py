@@ -70,7 +70,6 @@ class Cluster:
         self.owners: list[int] = []
         #: What the web processes have counted that are gone.
         self.counted: Counter[str] = Counter()
-        self._seeds = itertools.count(1)
 
     # -- people -------------------------------------------------------------------------------
 

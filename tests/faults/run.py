@@ -13,9 +13,9 @@ from typing import Any
 
 import psycopg
 
-from tests.faults.archive import Archive, read_rows
+from tests.faults.archive import Archive
 from tests.faults.caller import Caller
-from tests.faults.checker import Log, check_life, check_log, check_rows
+from tests.faults.checker import Log
 from tests.faults.client import Client
 from tests.faults.cluster import Cluster
 from tests.faults.crowd import crowd
@@ -23,6 +23,7 @@ from tests.faults.figures import Figures, Options
 from tests.faults.front import Front
 from tests.faults.history import Names
 from tests.faults.injuries import Fault, Injuries
+from tests.faults.judgement import judge
 from tests.kit.waiting import aeventually
 
 #: Seconds: between looks at the log; for everything to be level again; and for a process to be ready.
@@ -43,7 +44,7 @@ class Run:
         self.front = Front(self.dice.randrange(1 << 30))
         self._busy: set[str] = set()
         #: The faults there were, from when until when.
-        self._past: list[tuple[str, float, float]] = []
+        self.past: list[tuple[str, float, float]] = []
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def go(self) -> Figures:
@@ -69,7 +70,7 @@ class Run:
             suffered = time.monotonic()
             await self._come_to_rest()
             self.figures.seconds = time.monotonic() - begin
-            await self._judge()
+            await judge(self)
             self.say(
                 f"{begin - began:.0f} s to begin, {suffered - begin:.0f} s of faults,"
                 f" {time.monotonic() - suffered:.0f} s to rest and be judged"
@@ -193,7 +194,7 @@ class Run:
             after = await self._head()
         finally:
             self._busy.discard(fault.victim)
-            self._past.append((fault.kind, begin, time.time()))
+            self.past.append((fault.kind, begin, time.time()))
         figures.injected[fault.kind] += 1
         figures.counted[fault.kind] += after > before
         await self._all_level(after)
@@ -257,35 +258,6 @@ class Run:
 
     async def _is_settled(self) -> bool:
         return not await asyncio.to_thread(self.archive.unsettled)
-
-    async def _judge(self) -> None:
-        figures, verdict = self.figures, self.figures.verdict
-        with closing(self.archive.connect()) as connection:
-            facts = [self.archive.fact(row) for row in self.archive.events(connection, 0)]
-        log = Log(facts, self.names)
-        remote = await asyncio.to_thread(self.cluster.remote)
-        rows = await asyncio.to_thread(read_rows, remote)
-        remote.kill()
-        journal = [*self.archive.journal(self.cluster.journal.read_text()), *self.caller.journal]
-        versions = self.archive.versions(rows)
-        check_log(log, journal, versions, await asyncio.to_thread(self.archive.head), verdict)
-        for client in self.clients:
-            for life in client.lives:
-                check_life(life, log, verdict)
-            check_rows(client.life, rows, verdict)
-            for complaint in client.complaints:
-                verdict.complain("complaints", complaint)
-        for complaint in self.caller.complaints:
-            verdict.complain("complaints", complaint)
-        figures.called = len(self.caller.journal)
-        for index in range(len(self.cluster.webs)):
-            await asyncio.to_thread(self.cluster.scrape, index)
-        figures.deliveries, figures.events = self.deliveries, len(log.facts)
-        figures.connections = sum(client.connections for client in self.clients)
-        figures.stall, until = max(client.longest for client in self.clients)
-        during = {kind for kind, begin, end in self._past if begin < until and end > until - figures.stall}
-        figures.stalled_in = ", ".join(sorted(during))
-        figures.servers = self.cluster.counted
 
 
 def max_position(log: Log) -> int:

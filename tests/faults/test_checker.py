@@ -9,9 +9,8 @@ import pytest
 from tests.faults.checker import Change, Fact, Log, Verdict, check_life, check_log, check_rows
 from tests.faults.history import NUMBERS, Entry, Life, Names, digest
 
-UPDATE, DELETED = NUMBERS["task_update"], NUMBERS["task_deleted"]
+UPDATE = NUMBERS["task_update"]
 FIRST = 1_000
-DATA = {"task_id": "a", "version": 1, "owner": "1"}
 
 
 class World:

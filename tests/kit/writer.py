@@ -6,8 +6,8 @@ from typing import Any
 from django.db import transaction
 from django.db.models.signals import post_save
 
-from bench.clients import mark
 from realtime.models import Task
+from tests.kit.crowd import mark
 
 
 def write(task_id: str, first: int, count: int, rate: float) -> list[float]:
