@@ -1,18 +1,11 @@
-"""Settings of the project; the only module that reads the environment.
+"""Settings of the project, as the environment says.
 
 With nothing set it runs embedded: SQLite, an in-memory channel layer, loopback only. `DATABASE_URL`
 and `REDIS_URL` turn the same code into a deployment of several processes. docs/deploy.md lists
 every variable.
 """
 
-import ipaddress
-import json
-import os
-import secrets
-import socket
 import sys
-import tempfile
-from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -21,101 +14,26 @@ import dj_database_url
 from corsheaders.defaults import default_headers
 from django.core.exceptions import ImproperlyConfigured
 
+from project import environment
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 
-
-def _flag(name: str) -> bool:
-    """The environment's yes or no; anything else is refused, for it might mean the other."""
-    text = os.environ.get(name, "").strip().lower()
-    if text in {"1", "true", "yes", "on"}:
-        return True
-    if text in {"", "0", "false", "no", "off"}:
-        return False
-    raise ImproperlyConfigured(f"{name} must be 1 or 0, not {text!r}.")
-
-
-def _number(name: str, default: int, highest: int) -> int:
-    """The environment's whole number between 1 and `highest`."""
-    text = os.environ.get(name) or str(default)
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= highest):
-        raise ImproperlyConfigured(f"{name} must be a number from 1 to {highest}, not {text!r}.")
-    return int(text)
-
-
-def _is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the site under that host name."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def _installation_key(path: Path) -> str:
-    """The secret key of this installation, made on first use.
-
-    It is written aside and linked into place: of two processes that start together the second finds
-    the first one's key complete, never half of it, and both sign alike.
-    """
-    try:
-        if not path.exists():
-            with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=f"{path.name}.") as draft:
-                draft.write(secrets.token_urlsafe(64))  # mode 0600, as all temporary files
-                draft.flush()
-                with suppress(FileExistsError):  # the other process was first: its key is the key
-                    os.link(draft.name, path)
-        return path.read_text()
-    except OSError as error:
-        raise ImproperlyConfigured(f"Set SECRET_KEY: no key can be kept in {path}.") from error
-
-
-def _keepalive(redis_url: str) -> dict[str, Any]:
-    """What makes the kernel notice a Redis that vanished without a word, within half a minute.
-
-    A subscription only waits: nobody else would find out.
-    """
-    if redis_url.startswith("unix://"):
-        return {}
-    wanted = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 20_000}
-    options = {getattr(socket, name): value for name, value in wanted.items() if hasattr(socket, name)}
-    return {"socket_keepalive": True, "socket_keepalive_options": options}
-
-
-def _realtime(prefix: str = "REALTIME_") -> dict[str, Any]:
-    """The settings of the app that the environment overrides: JSON where it parses, else text.
-
-    Unknown keys are passed on: `manage.py check` names and refuses them, where a filter here would
-    hide a typing error.
-    """
-    settings: dict[str, Any] = {}
-    for name, text in os.environ.items():
-        if name.startswith(prefix):
-            try:
-                settings[name.removeprefix(prefix)] = json.loads(text)
-            except ValueError:
-                settings[name.removeprefix(prefix)] = text
-    return settings
-
-
 # Security
 
-DEBUG = _flag("DEBUG")
-ALLOWED_HOSTS = [
-    host.strip() for host in os.environ.get("ALLOWED_HOSTS", "").split(",") if host.strip()
-] or LOOPBACK_HOSTS
-if DEBUG and not all(map(_is_loopback, ALLOWED_HOSTS)):
+DEBUG = environment.flag("DEBUG")
+ALLOWED_HOSTS = environment.names("ALLOWED_HOSTS") or LOOPBACK_HOSTS
+if DEBUG and not all(map(environment.is_loopback, ALLOWED_HOSTS)):
     # Debug pages show settings and source to whoever asks.
     raise ImproperlyConfigured("DEBUG=1 is for this machine only: unset it or ALLOWED_HOSTS.")
-SECRET_KEY = os.environ.get("SECRET_KEY") or _installation_key(BASE_DIR / ".secret_key")
+SECRET_KEY = environment.text("SECRET_KEY") or environment.installation_key(BASE_DIR / ".secret_key")
 # Behind a proxy that ends TLS, Django sees http and would refuse the browser's https origin on
 # every form.
 CSRF_TRUSTED_ORIGINS = [
     f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS if host != "*"
 ]
-if _flag("HTTPS"):
+if environment.flag("HTTPS"):
     # A proxy that ends TLS says so in this header, and sets it itself whatever the client sent.
     SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
     SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
@@ -134,9 +52,9 @@ AUTH_PASSWORD_VALIDATORS = [
 
 # Servers: where `make run` and `make serve` listen, and how many processes a deployment starts
 
-BIND = os.environ.get("BIND") or "127.0.0.1"  # of `make serve`; `make run` stays on this machine
-PORT = _number("PORT", 8000, highest=65_535)
-WORKERS = _number("WORKERS", 1, highest=1024)
+BIND = environment.text("BIND", "127.0.0.1")  # of `make serve`; `make run` stays on this machine
+PORT = environment.number("PORT", 8000, highest=65_535)
+WORKERS = environment.number("WORKERS", 1, highest=1024)
 
 # Application
 
@@ -190,7 +108,7 @@ LOGIN_URL = "login"
 LOGIN_REDIRECT_URL = "demo"
 LOGOUT_REDIRECT_URL = "login"
 STATIC_URL = "static/"
-STATIC_ROOT = os.environ.get("STATIC_ROOT") or BASE_DIR / "staticfiles"
+STATIC_ROOT = environment.text("STATIC_ROOT") or BASE_DIR / "staticfiles"
 LANGUAGE_CODE = "en"
 USE_I18N = True
 TIME_ZONE = "UTC"
@@ -216,7 +134,7 @@ SIMPLE_JWT = {
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=60),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=1),
 }
-REALTIME = _realtime()
+REALTIME = environment.realtime()
 
 # Pages of other origins: none, but those that may open streams with the cookie may call the API too
 _ORIGINS = REALTIME.get("ALLOWED_ORIGINS")
@@ -228,7 +146,7 @@ CORS_EXPOSE_HEADERS = ("retry-after", "realtime-position", "location")
 
 # Database
 
-if url := os.environ.get("DATABASE_URL"):
+if url := environment.text("DATABASE_URL"):
     try:
         database: dict[str, Any] = dict(dj_database_url.parse(url, conn_max_age=0))
     except ValueError as error:
@@ -238,7 +156,7 @@ else:
 if database["ENGINE"] == "django.db.backends.postgresql":
     # Under ASGI a kept connection dies with its thread and leaks; the pool belongs to the process
     # instead.
-    pool = {"min_size": 1, "max_size": _number("DATABASE_POOL", 10, highest=1000), "timeout": 10}
+    pool = {"min_size": 1, "max_size": environment.number("DATABASE_POOL", 10, highest=1000), "timeout": 10}
     # A server that vanished without a word is noticed within half a minute, not after hours.
     wait = {"connect_timeout": 5, "keepalives_idle": 15, "keepalives_interval": 5, "tcp_user_timeout": 20_000}
     database["OPTIONS"] = wait | database.get("OPTIONS", {}) | {"pool": pool}
@@ -255,7 +173,7 @@ DATABASES = {"default": database}
 
 # Channel layer
 
-if redis_url := os.environ.get("REDIS_URL"):
+if redis_url := environment.text("REDIS_URL"):
     if not redis_url.startswith(("redis://", "rediss://", "unix://")):
         raise ImproperlyConfigured("REDIS_URL must begin with redis://, rediss:// or unix://.")
     CHANNEL_LAYERS: dict[str, Any] = {
@@ -270,7 +188,7 @@ if redis_url := os.environ.get("REDIS_URL"):
                         "socket_connect_timeout": 5,
                         "health_check_interval": 15,
                         "max_connections": 100,
-                        **_keepalive(redis_url),
+                        **environment.keepalive(redis_url),
                     }
                 ],
             },
@@ -281,7 +199,8 @@ else:
 
 # Logging: one handler, and no credential gets past it
 
-_THROUGH_ROOT = {"handlers": [], "level": "INFO", "propagate": True}
+LOG_LEVEL = environment.choice("LOG_LEVEL", "INFO", "WARNING", "ERROR")
+_THROUGH_ROOT = {"handlers": [], "level": LOG_LEVEL, "propagate": True}
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -290,7 +209,7 @@ LOGGING = {
     "handlers": {
         "console": {"class": "logging.StreamHandler", "filters": ["redact"], "formatter": "line"},
     },
-    "root": {"handlers": ["console"], "level": "INFO"},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
     # The handlers that Django and the servers bring have no filter: the root's takes their place.
     "loggers": dict.fromkeys(
         ("django", "django.server", "daphne", "uvicorn", "uvicorn.access", "uvicorn.error"),

@@ -30,7 +30,7 @@ from realtime.exceptions import (
     Refused,
 )
 from realtime.hub import Hub
-from realtime.limits import Pace, Place, registry
+from realtime.limits import MessageRate, Place, places
 from realtime.middleware import Application, Receive, Scope, Send
 from realtime.process import current_hub
 from realtime.protocol import client
@@ -75,7 +75,7 @@ class StatusConsumer:
         self._packed = MSGPACK in self._scope.get("subprotocols", ())
         with ExitStack() as leaving:
             try:
-                place = registry.enter(client_address(self._scope))
+                place = places.enter(client_address(self._scope))
                 leaving.callback(place.leave)
                 viewer = await auth.authenticate(self._scope)
                 place.belongs_to(viewer.user_id)
@@ -167,7 +167,7 @@ class StatusConsumer:
 
     async def _take_messages(self, stream: Stream) -> None:
         """Take every message at once: a server that waits for us reads no pongs either."""
-        bad, pace = 0, Pace()
+        bad, rate = 0, MessageRate()
         while True:
             message = await self._receive()
             if message["type"] == "websocket.disconnect":
@@ -181,7 +181,7 @@ class StatusConsumer:
                     # As many of these come as we ask for: the more the client reads, the more.
                     asked_for = isinstance(parsed, client.Pong) and stream.awaits(parsed)
                 finally:
-                    in_time = asked_for or pace.take()
+                    in_time = asked_for or rate.take()
                 # Another pong counts, but is served: its client is given up when none comes.
                 if not in_time and not isinstance(parsed, client.Pong):
                     raise ProtocolError(RATE_LIMITED, request_id=parsed.request_id)

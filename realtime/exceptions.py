@@ -93,6 +93,9 @@ THROTTLED = Problem("throttled", "Too many requests; come back later.", 429)
 IDEMPOTENCY_CONFLICT = Problem(
     "idempotency_conflict", "This idempotency key was used for another broadcast.", 409
 )
+ILLEGAL_TRANSITION = Problem("illegal_transition", "The task's status does not allow this change.", 409)
+TASK_CANCELLED = Problem("task_cancelled", "The task was cancelled.", 409)
+INVALID_VALUE = Problem("invalid_value", "The value is not valid.")
 MESSAGE_TOO_BIG = Problem("message_too_big", "The message is too big.", 413, 4413)
 METHOD_NOT_ALLOWED = Problem("method_not_allowed", "This method is not allowed here.", 405)
 SLOW_CONSUMER = Problem("slow_consumer", "You read too slowly; come back with your cursor.", 503, 4410)
@@ -141,13 +144,13 @@ class Refused(RealtimeError):
 class IllegalTransition(RealtimeError):
     """A change the task's status does not allow; nothing was changed."""
 
-    problem = Problem("illegal_transition", "The task's status does not allow this change.", 409)
+    problem = ILLEGAL_TRANSITION
 
 
 class TaskCancelled(RealtimeError):
     """Raised in a worker by the first report it writes after somebody cancelled its task."""
 
-    problem = Problem("task_cancelled", "The task was cancelled.", 409)
+    problem = TASK_CANCELLED
 
 
 class KeyConflict(RealtimeError):
@@ -159,7 +162,7 @@ class KeyConflict(RealtimeError):
 class InvalidValue(RealtimeError, ValueError):
     """A value that no client could be sent, such as NaN in a result; ``field`` names it if known."""
 
-    problem = Problem("invalid_value", "The value is not valid.", 400)
+    problem = INVALID_VALUE
 
     def __init__(
         self, problem: Problem | None = None, message: str | None = None, field: str | None = None

@@ -17,11 +17,12 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.http import require_safe
 
 from realtime import database, log
+from realtime.atomicity import outside_transactions
 from realtime.conf import conf
 from realtime.ear import AWAY
 from realtime.exceptions import ASGI_REQUIRED, Refused
 from realtime.hub import Hub
-from realtime.limits import registry
+from realtime.limits import places
 from realtime.process import current_hub
 from realtime.views import problem_response
 
@@ -40,7 +41,7 @@ READY, DEGRADED, UNREADY = "ready", "degraded", "unready"
 
 
 @dataclass(slots=True)
-class Finding:
+class Check:
     """What is known of one dependency."""
 
     status: str = "ok"
@@ -49,12 +50,14 @@ class Finding:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
+@outside_transactions
 @require_safe
 async def healthz(request: HttpRequest) -> HttpResponse:
     """Answer 200 as long as this process answers at all; asks nobody."""
     return JsonResponse({"status": "alive"}, headers=HEADERS)
 
 
+@outside_transactions
 @require_safe
 async def readyz(request: HttpRequest) -> HttpResponse:
     """Answer 200, ready or degraded, or 503; with the reasons, and what is known of each dependency."""
@@ -62,19 +65,19 @@ async def readyz(request: HttpRequest) -> HttpResponse:
         return problem_response(Refused(ASGI_REQUIRED))
     deadline = asyncio.get_running_loop().time() + DEADLINE
     head, the_hub = await asyncio.gather(_head(deadline), _hub(deadline))
-    findings = {
+    checks = {
         "database": _database(head),
         "log": await _log(the_hub, head, deadline),
         "layer": _layer(the_hub),
         "drain": _drain(),
     }
-    statuses = {finding.status for finding in findings.values()}
+    statuses = {check.status for check in checks.values()}
     status = UNREADY if UNREADY in statuses else DEGRADED if DEGRADED in statuses else READY
     answer = {
         "status": status,
-        "reasons": {name: finding.reason for name, finding in findings.items() if finding.reason},
+        "reasons": {name: check.reason for name, check in checks.items() if check.reason},
         "node": str(the_hub.presence.id) if the_hub is not None else None,
-        **{name: {"status": finding.status, **finding.facts} for name, finding in findings.items()},
+        **{name: {"status": check.status, **check.facts} for name, check in checks.items()},
     }
     return JsonResponse(answer, status=503 if status == UNREADY else 200, headers=HEADERS)
 
@@ -124,48 +127,48 @@ async def _hub(deadline: float) -> Hub | None:
 # -- judging ----------------------------------------------------------------------------------
 
 
-def _database(head: tuple[log.Head | Exception | None, float]) -> Finding:
+def _database(head: tuple[log.Head | Exception | None, float]) -> Check:
     found, seconds = head
     if isinstance(found, TimeoutError):
-        return Finding(UNREADY, "The database does not answer.")
+        return Check(UNREADY, "The database does not answer.")
     if isinstance(found, Exception):
-        return Finding(UNREADY, "The database cannot be reached or read.")
-    return Finding(facts={"ms": round(seconds * 1000, 1)})
+        return Check(UNREADY, "The database cannot be reached or read.")
+    return Check(facts={"ms": round(seconds * 1000, 1)})
 
 
 async def _log(
     the_hub: Hub | None, head: tuple[log.Head | Exception | None, float], deadline: float
-) -> Finding:
+) -> Check:
     """Judge the hub's place: behind is nothing, standing still behind is."""
     if the_hub is None:
-        return Finding(UNREADY, "The hub has not started.", {"position": None, "head": None})
+        return Check(UNREADY, "The hub has not started.", {"position": None, "head": None})
     clock = asyncio.get_running_loop().time
     mine = the_hub.position
     last = head[0].position if isinstance(head[0], log.Head) else None
     facts: dict[str, Any] = {"position": mine, "head": last}
     if last is None or last <= mine:
-        return Finding(facts=facts)
+        return Check(facts=facts)
     seconds = clock() - the_hub.level_at
     facts["behind_seconds"] = round(seconds, 1)
     if seconds < PATIENCE * conf.LOG_CHECK_INTERVAL:
-        return Finding(facts=facts)
+        return Check(facts=facts)
     await asyncio.sleep(max(0.0, min(WATCH, deadline - clock())))
     if the_hub.position != mine:
-        return Finding(facts=facts)
-    return Finding(UNREADY, "The hub stands still behind the head of the log.", facts)
+        return Check(facts=facts)
+    return Check(UNREADY, "The hub stands still behind the head of the log.", facts)
 
 
-def _layer(the_hub: Hub | None) -> Finding:
+def _layer(the_hub: Hub | None) -> Check:
     if the_hub is None or the_hub.ear.layer is None:
-        return Finding("off" if the_hub is not None else "unknown")
+        return Check("off" if the_hub is not None else "unknown")
     ear = the_hub.ear
     joined = ear.joined.is_set()
     trip = None if ear.round_trip is None else round(ear.round_trip * 1000, 1)
     reason = ear.fault or ("" if joined else AWAY)
-    return Finding(DEGRADED if reason else "ok", reason, {"joined": joined, "round_trip_ms": trip})
+    return Check(DEGRADED if reason else "ok", reason, {"joined": joined, "round_trip_ms": trip})
 
 
-def _drain() -> Finding:
-    if registry.closing:
-        return Finding(UNREADY, "The process is about to end.", {"clients": len(registry.places)})
-    return Finding(facts={"clients": len(registry.places)})
+def _drain() -> Check:
+    if places.closing:
+        return Check(UNREADY, "The process is about to end.", {"clients": len(places.open)})
+    return Check(facts={"clients": len(places.open)})

@@ -21,17 +21,17 @@ IPV6_SITE = 64
 class Place:
     """One open connection, from the door to its end. Leave it in a ``finally``."""
 
-    __slots__ = ("_group", "_registry", "_tell", "_user_id", "sent_away")
+    __slots__ = ("_group", "_places", "_tell", "_user_id", "sent_away")
 
-    def __init__(self, registry: Registry, group: str) -> None:
-        self._registry, self._group, self._user_id = registry, group, ""
+    def __init__(self, places: Places, group: str) -> None:
+        self._places, self._group, self._user_id = places, group, ""
         self._tell: Callable[[], None] | None = None
         #: The process is about to end: the client must go elsewhere.
         self.sent_away = False
 
     def belongs_to(self, user_id: str) -> None:
         """Count the connection for its user. Raises ``Refused`` when the user has too many."""
-        users = self._registry.users
+        users = self._places.users
         if users[user_id] >= conf.MAX_CONNECTIONS_PER_USER:
             raise Refused(
                 TOO_MANY_CONNECTIONS, f"At most {conf.MAX_CONNECTIONS_PER_USER} connections per user."
@@ -53,24 +53,24 @@ class Place:
 
     def leave(self) -> None:
         """Count the connection no longer; safe to call twice."""
-        registry = self._registry
-        if self not in registry.places:
+        places = self._places
+        if self not in places.open:
             return
-        registry.places.discard(self)
+        places.open.discard(self)
         self._tell = None
-        for counter, key in ((registry.groups, self._group), (registry.users, self._user_id)):
+        for counter, key in ((places.groups, self._group), (places.users, self._user_id)):
             counter[key] -= 1
             if counter[key] <= 0:
                 del counter[key]
-        if not registry.places and registry.empty is not None:
-            registry.empty.set()
+        if not places.open and places.empty is not None:
+            places.empty.set()
 
 
-class Registry:
+class Places:
     """This process's open connections, WebSockets and event streams together."""
 
     def __init__(self) -> None:
-        self.places: set[Place] = set()
+        self.open: set[Place] = set()
         self.groups: Counter[str] = Counter()
         self.users: Counter[str] = Counter()
         #: Nobody is let in any more.
@@ -86,7 +86,7 @@ class Registry:
         """
         if self.closing:
             raise Refused(RESTARTING)
-        if len(self.places) >= conf.MAX_CONNECTIONS:
+        if len(self.open) >= conf.MAX_CONNECTIONS:
             raise Refused(TOO_MANY_CONNECTIONS)
         group = group_of(address)
         if group != UNKNOWN and self.groups[group] >= conf.MAX_CONNECTIONS_PER_ADDRESS:
@@ -95,13 +95,13 @@ class Registry:
                 f"At most {conf.MAX_CONNECTIONS_PER_ADDRESS} connections per address.",
             )
         place = Place(self, group)
-        self.places.add(place)
+        self.open.add(place)
         self.groups[group] += 1
         return place
 
 
-#: The one registry of this process.
-registry = Registry()
+#: Those of this process.
+places = Places()
 
 
 def group_of(address: str) -> str:
@@ -135,7 +135,7 @@ class Bucket:
         return True
 
 
-class Pace:
+class MessageRate:
     """How fast one client sends: too fast is refused message by message, far too fast ends the socket."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:

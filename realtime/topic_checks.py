@@ -123,7 +123,7 @@ def _makes_keys(field: Any) -> bool:
 
 
 def _target(field: Any) -> Any:
-    """Return the column that a foreign key's values are from; any other is itself."""
+    """Return the column that a foreign key refers to; any other column itself."""
     while field.remote_field is not None:
         field = field.target_field
     return field

@@ -20,7 +20,7 @@ RESERVED = frozenset({*TOPICS, "task", "broadcast", "realtime"})
 #: The form of a project's own topics: a name, and perhaps a dot and a key. No more than 97 characters.
 NAME, KEY = r"[a-z][a-z0-9_]{0,31}", r"[A-Za-z0-9_-]{1,64}"
 OWN_PATTERN = rf"{NAME}(?:\.{KEY})?"
-_NAME, _KEY = re.compile(NAME, re.ASCII), re.compile(KEY, re.ASCII)
+_NAME = re.compile(NAME, re.ASCII)
 _OWN = re.compile(OWN_PATTERN, re.ASCII)
 
 
@@ -42,11 +42,6 @@ def topic_key(topic: str) -> str:
 def is_name(text: str) -> bool:
     """Tell whether a project's topic may be called so."""
     return _NAME.fullmatch(text) is not None and text not in RESERVED
-
-
-def is_key(text: str) -> bool:
-    """Tell whether this can stand behind the dot of a topic."""
-    return _KEY.fullmatch(text) is not None
 
 
 def is_own(topic: str) -> bool:

@@ -5,22 +5,22 @@ import asyncio
 from django.http import HttpRequest, JsonResponse
 from django.urls import include, path
 
-from realtime.limits import registry
+from realtime.limits import places
 from realtime.process import current_hub
 
 
 async def census(request: HttpRequest) -> JsonResponse:
     """Count the clients attached to the hub, the keys they watch, the tasks of the loop, and the places."""
     the_hub = await current_hub()
-    keys = {key for subscriber in the_hub.subscribers for key in subscriber.keys}
+    keys = {key for subscriber in the_hub.directory.subscribers for key in subscriber.keys}
     tasks = len(asyncio.all_tasks())
     return JsonResponse(
         {
-            "clients": len(the_hub.subscribers),
+            "clients": len(the_hub.directory.subscribers),
             "keys": len(keys),
             "tasks": tasks,
-            "places": len(registry.places),
-            "counted": len(registry.groups) + len(registry.users),
+            "places": len(places.open),
+            "counted": len(places.groups) + len(places.users),
         }
     )
 

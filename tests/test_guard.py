@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from realtime.auth import CREDENTIALS_KEY, Bearer, find
+from realtime.auth import CREDENTIALS_KEY, Presented, find
 from realtime.middleware import guard
 
 Scope = dict[str, Any]
@@ -50,7 +50,7 @@ def test_our_token_leaves_the_url_and_is_found(type: str, path: str, query: byte
     seen = passed(scope)
     # The same object: the server writes its own to the access log.
     assert scope["query_string"] == seen["query_string"] == kept
-    assert find(seen) == Bearer("token", "SECRET")
+    assert find(seen) == Presented("token", "SECRET")
 
 
 @pytest.mark.requirement("K11")
@@ -58,7 +58,7 @@ def test_of_two_tokens_none_stays() -> None:
     """The last one counts, as in Django's query strings."""
     seen = passed(asked("http", "/events", b"token=ONE&topic=mine&token=TWO"))
     assert seen["query_string"] == b"topic=mine"
-    assert find(seen) == Bearer("token", "TWO")
+    assert find(seen) == Presented("token", "TWO")
 
 
 @pytest.mark.requirement("K11")
@@ -96,7 +96,7 @@ def test_a_project_mounted_below_a_path(type: str, path: str) -> None:
     """A server that mounts the site puts its own part before ours; that does not unhide the token."""
     seen = passed(asked(type, f"/site{path}", b"token=SECRET", root_path="/site"))
     assert seen["query_string"] == b""
-    assert find(seen) == Bearer("token", "SECRET")
+    assert find(seen) == Presented("token", "SECRET")
 
 
 @pytest.mark.requirement("K11")

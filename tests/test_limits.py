@@ -12,22 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from realtime.limits import PATIENCE, Bucket, group_of
+from tests.doors import from_new_address
 from tests.ending import ending
 from tests.flows import Client, Live, Person, told
 from tests.kit.sockets import SocketClient
 from tests.kit.waiting import aeventually
+from tests.profiles import BURST, PER_ADDRESS
 
 pytestmark = pytest.mark.requirement("F6")
-
-#: Of the site `narrow`.
-PER_USER, PER_ADDRESS, BURST = 3, 5, 10
-_hosts = itertools.count(1)
-
-
-def from_new_address() -> dict[str, str]:
-    """Headers of a trusted proxy, for a client whose address nobody else has."""
-    number = next(_hosts)
-    return {"X-Forwarded-For": f"198.51.{number // 256}.{number % 256}"}
 
 
 async def refused(live: Live, person: Person | None, code: str, headers: dict[str, str]) -> None:

@@ -36,7 +36,8 @@ def refusal(**env: str) -> str:
 def project(tmp_path: Path) -> Path:
     """A folder of its own for the settings, which keep their key and database beside them."""
     (tmp_path / "project").mkdir()
-    shutil.copy(ROOT / "project" / "settings.py", tmp_path / "project")
+    for name in ("environment.py", "settings.py"):
+        shutil.copy(ROOT / "project" / name, tmp_path / "project")
     return tmp_path
 
 
@@ -170,6 +171,7 @@ REFUSED = {
     "debug that is neither yes nor no": ({"DEBUG": "maybe"}, "DEBUG must be 1 or 0, not 'maybe'"),
     "a port that is no number": ({"PORT": "abc"}, "PORT must be a number from 1 to 65535, not 'abc'"),
     "a port out of range": ({"PORT": "65536"}, "PORT must be a number from 1 to 65535, not '65536'"),
+    "a level that is none": ({"LOG_LEVEL": "debug"}, "LOG_LEVEL must be INFO, WARNING, ERROR, not 'DEBUG'"),
     "no workers": ({"WORKERS": "0"}, "WORKERS must be a number from 1 to 1024, not '0'"),
     "a database nobody knows": ({"DATABASE_URL": "files://here"}, "DATABASE_URL cannot be read"),
     "a Redis without a scheme": ({"REDIS_URL": "localhost:6379"}, "REDIS_URL must begin with redis://"),
@@ -177,7 +179,7 @@ REFUSED = {
     "an unknown key": ({"REALTIME_PING_INTERVALL": "5"}, "no setting 'PING_INTERVALL'"),
     "a value out of range": (
         {"REALTIME_DB_THREADS": "65"},
-        "REALTIME['DB_THREADS'] is 65; it must be a whole number from 1 to 64",
+        "REALTIME['DB_THREADS'] is 65; it must be a whole number from 2 to 64",
     ),
     "a value of the wrong type": (
         {"REALTIME_TASK_GROUPS": "on"},

@@ -29,7 +29,6 @@ KEYS = st.from_regex(topics.KEY, fullmatch=True)
 def test_a_name_and_a_key_are_a_topic(name: str, key: str) -> None:
     """With a dot between, or the name alone; and taken apart again they are the same."""
     assert topics.is_name(name)
-    assert topics.is_key(key)
     assert topics.is_own(name)
     assert topics.is_own(f"{name}.{key}")
     assert topics.split(f"{name}.{key}") == (name, key)

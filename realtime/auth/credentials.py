@@ -26,14 +26,14 @@ BEARER = "bearer"
 TOKEN, TICKET, SESSION = "token", "ticket", "session"
 
 
-class Bearer(NamedTuple):
+class Presented(NamedTuple):
     """A credential as it came: its kind and its text."""
 
     kind: str
     value: str
 
     def __repr__(self) -> str:
-        return f"Bearer({self.kind})"
+        return f"Presented({self.kind})"
 
 
 def hide(scope: Scope) -> None:
@@ -76,22 +76,22 @@ def _out_of_subprotocols(scope: Scope) -> dict[str, str]:
     return {BEARER: token}
 
 
-def find(scope: Scope) -> Bearer:
+def find(scope: Scope) -> Presented:
     """Return the credential of a scope, hidden from then on. Raises ``Refused`` when there is none."""
     hide(scope)
     if (token := _from_header(scope)) is not None:
-        return Bearer(TOKEN, token)
+        return Presented(TOKEN, token)
     hidden: dict[str, str] = scope.get(CREDENTIALS_KEY, {})
     if BEARER in hidden:
-        return Bearer(TOKEN, hidden[BEARER])
+        return Presented(TOKEN, hidden[BEARER])
     if "ticket" in hidden:
-        return Bearer(TICKET, hidden["ticket"])
+        return Presented(TICKET, hidden["ticket"])
     if "token" in hidden:
         if not conf.QUERY_TOKEN:
             raise Refused(INVALID_TOKEN, "This site takes no token in a URL; ask for a ticket.")
-        return Bearer(TOKEN, hidden["token"])
+        return Presented(TOKEN, hidden["token"])
     if key := _session_key(scope):
-        return Bearer(SESSION, key)
+        return Presented(SESSION, key)
     raise Refused(NOT_AUTHENTICATED)
 
 

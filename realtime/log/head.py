@@ -6,7 +6,6 @@ statements than the database on running them.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple, TypeVar
@@ -14,8 +13,6 @@ from typing import Any, NamedTuple, TypeVar
 from django.db import OperationalError, connections, router, transaction
 
 from realtime.models.log import Event, LogHead
-
-logger = logging.getLogger("realtime.log")
 
 T = TypeVar("T")
 

@@ -8,15 +8,12 @@ from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
-
 from realtime import auth
 from realtime.conf import conf
-from realtime.events import FINAL, Viewer, now
+from realtime.events import Viewer, now
 from realtime.exceptions import (
     FORBIDDEN,
     LATE_RESUME,
-    NOT_FOUND,
     TOO_MANY_PENDING,
     TOO_MANY_SUBSCRIPTIONS,
     UNAVAILABLE,
@@ -27,7 +24,7 @@ from realtime.exceptions import (
 )
 from realtime.protocol import client, server
 from realtime.snapshots import Snapshot, States
-from realtime.stream import frames
+from realtime.stream import frames, outcome
 from realtime.topics import BROADCASTS, TASKS, Subscriptions
 
 if TYPE_CHECKING:
@@ -142,7 +139,7 @@ class Commands:
                 return
         self._serving, self._fresh_for, self._wanted, self._attempts = message, message, wanted, 0
         if self.stream.acknowledged and BROADCASTS in wanted.topics:
-            self.stream.forget_notices()
+            self.stream.held.forget_notices()
         self._read_snapshot()
 
     def _read_snapshot(self) -> None:
@@ -176,10 +173,9 @@ class Commands:
             self.stream.renew(viewer, message.request_id)
 
     def _finish_fresh(self, snapshot: Snapshot) -> None:
-        """Add the subscriptions at the cursor, then tell the snapshot, then ``subscribed``."""
-        stream, wanted, message = self.stream, self._wanted, self._fresh_for
+        """Bring the snapshot up to the cursor, and tell it; read it again when it is too old for that."""
+        stream, wanted = self.stream, self._wanted
         stream.advance()
-        request_id = message.request_id if message else None
         keys = [*wanted.keys(stream.viewer), *([] if snapshot.notices is None else [BROADCASTS])]
         # While it was read the cursor went on; what it passed of these keys is not sent any more.
         passed = stream.hub.ring.after(snapshot.position, keys)
@@ -193,32 +189,7 @@ class Commands:
             [d.event for d in passed or () if d.position <= stream.cursor and stream.viewer.sees(d.event)],
             stream.viewer,
         )
-        for topic, problem in snapshot.own.refused.items():
-            del wanted.topics[topic]
-            stream.error(problem, None, request_id, topic=topic)
-        for task_id in [t for t in wanted.task_ids if t not in snapshot.rows]:
-            del wanted.task_ids[task_id]
-            stream.error(NOT_FOUND, None, request_id, task_id=task_id)
-        # A reset ends with a ``subscribed``, be it of nothing: only then frames carry the cursor again.
-        if not wanted and message is not None and not stream.was_reset:
-            stream.end_if_done()
-            return
-        # What is watched already goes on: whoever holds its earlier events waits for the next ones too.
-        fresh = [topic for topic in snapshot.own.states if topic not in stream.subscriptions.topics]
-        stream.add(wanted)
-        for data in snapshot.rows.values():
-            stream.write_row(data)
-        for topic in fresh:
-            stream.hold(topic, snapshot.own.position)
-        for frame in frames.states(snapshot):
-            stream.write(frame)
-        for notice in reversed((snapshot.notices or {}).values()):
-            stream.write_notice(notice)
-        stream.acknowledge(wanted, message, truncated=snapshot.truncated if wanted.topics else UNSET)
-        for task_id, data in snapshot.rows.items():
-            if data["status"] in FINAL and task_id in stream.subscriptions.task_ids:
-                stream.done(task_id)
-        stream.end_if_done()
+        outcome.tell_snapshot(stream, snapshot, wanted, self._fresh_for)
 
     # -- resume -------------------------------------------------------------------------------
 
@@ -248,24 +219,7 @@ class Commands:
             self._look(self.stream.hub.reader.states(wanted.task_ids), self._finish_resume)
 
     def _finish_resume(self, states: States) -> None:
-        """The missed events have been sent: say what is watched no longer, then ``subscribed``."""
-        stream, message = self.stream, self._resumed
-        gone = Subscriptions(
-            t
-            for t in stream.subscriptions.task_ids
-            if (state := states.tasks.get(t)) is None
-            or not (stream.viewer.view_all or state.owner == stream.viewer.user_id)
-        )
-        if gone:
-            stream.drop(gone, reason=NOT_FOUND.code)
-        if TASKS in stream.subscriptions.topics and not stream.viewer.view_all:
-            stream.drop(Subscriptions((), [TASKS]), reason=FORBIDDEN.code)
-        stream.acknowledge(stream.subscriptions, message, recovered=True)
-        for task_id in list(stream.subscriptions.task_ids):
-            state = states.tasks[task_id]
-            if state.final and not state.pending and state.last <= stream.cursor:
-                stream.done(task_id)
-        stream.end_if_done()
+        outcome.tell_resumed(self.stream, states, self._resumed)
 
     def reset(self, answered: bool) -> None:
         """Subscribe everything afresh; a subscribe that was under way comes after it.

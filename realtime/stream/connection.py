@@ -27,9 +27,10 @@ from realtime.protocol.delivery import Payload, frame_of
 from realtime.stream import frames
 from realtime.stream.catchup import UNKNOWN_POSITION, CatchUp
 from realtime.stream.commands import PENDING_LIMIT, Commands
+from realtime.stream.held import Held
 from realtime.stream.timers import Timers
 from realtime.subscriber import Subscriber
-from realtime.topics import BROADCASTS, MINE, TASKS, Subscriptions
+from realtime.topics import BROADCASTS, Subscriptions
 
 
 class Connection:
@@ -70,15 +71,9 @@ class Connection:
         self._missed = CatchUp(hub, self.subscriber.wake, replay_limit)
         #: Complaints about messages that have not been sent yet.
         self._complaints = 0
-        #: What snapshots contained, versions of tasks and positions of topics: no event up to it is sent.
-        self._held: dict[str, int] = {}
-        #: The latest broadcasts that were sent, live or as notices: none of them again.
-        self._noticed: dict[str, None] = {}
-        #: Where it began: all broadcasts from here to the first resume were sent, without an id.
-        self._began_at = self.cursor
-        self._unnumbered = range(0)
-        hub.attach(self.subscriber)
-        hub.subscribe(self.subscriber, [BROADCASTS])
+        self.held = Held(self.cursor)
+        hub.directory.attach(self.subscriber)
+        hub.directory.subscribe(self.subscriber, [BROADCASTS])
         hub.rights.add(self)
         hub.connections.add(self)
         timers.start(self.subscriber.wake, viewer.expires_at)
@@ -100,7 +95,7 @@ class Connection:
     def close(self) -> None:
         """Detach from the hub and end what is under way; safe to call twice."""
         self.ended = True
-        self.hub.detach(self.subscriber)
+        self.hub.directory.detach(self.subscriber)
         self.hub.rights.remove(self)
         self.hub.connections.remove(self)
         self.commands.close()
@@ -145,37 +140,15 @@ class Connection:
 
     def write_row(self, data: dict[str, Any]) -> None:
         """Send a row of a snapshot; events that it contains already will not be sent."""
-        self._held[data["task_id"]] = data["version"]
+        self.held.hold(data["task_id"], data["version"])
         self.write(server.TaskUpdate(timestamp=now(), task_id=data["task_id"], data=data, snapshot=True))
         self._timers.sent_event()
 
-    def hold(self, topic: str, position: int) -> None:
-        """Send no event of a topic up to ``position``: its snapshot contains them."""
-        self._held[topic] = position
-
     def write_notice(self, event: LogEvent) -> None:
         """Send a notice that is still in its window, unless it was sent when it was new."""
-        if self.note(event):
+        if self.held.note(event):
             self.write(frame_of(event, snapshot=True))
             self._timers.sent_event()
-
-    def forget_notices(self) -> None:
-        """Send the notices again: the client asks for them."""
-        self._noticed.clear()
-
-    def note(self, event: LogEvent) -> bool:
-        """Remember that a broadcast is being sent; tell whether it is for the first time.
-
-        A snapshot may hold one whose event is still to come, or has just been sent.
-        """
-        broadcast_id = str(event.data.get("broadcast_id", ""))
-        if broadcast_id in self._noticed:
-            return False
-        self._noticed[broadcast_id] = None
-        if len(self._noticed) > 2 * conf.SNAPSHOT_LIMIT:
-            # A snapshot shows half as many, the newest.
-            del self._noticed[next(iter(self._noticed))]
-        return True
 
     def error(
         self,
@@ -201,20 +174,16 @@ class Connection:
     def add(self, wanted: Subscriptions) -> None:
         """Add subscriptions at the cursor; what the hub has dispatched beyond it is read again."""
         self.subscriptions.add(wanted)
-        self.hub.subscribe(self.subscriber, wanted.keys(self.viewer))
+        self.hub.directory.subscribe(self.subscriber, wanted.keys(self.viewer))
         if self.cursor < self.hub.position:
             self.subscriber.fall_behind()
 
     def forget(self, gone: Subscriptions) -> None:
         """Remove subscriptions; what is buffered for them alone is read past."""
         self.subscriptions.remove(gone)
-        left = self.subscriptions
-        # These show other tasks too; else nobody needs those: who walks through many must not grow.
-        shown = MINE in left.topics or TASKS in left.topics
-        for name in gone.topics if shown else self._held.keys() - left.task_ids.keys() - left.topics.keys():
-            self._held.pop(name, None)
+        self.held.forget(gone, self.subscriptions)
         keys = [k for k in gone.keys(self.viewer) if k != BROADCASTS]
-        self.hub.unsubscribe(self.subscriber, keys)
+        self.hub.directory.unsubscribe(self.subscriber, keys)
         self.subscriber.fall_behind()
 
     def drop(
@@ -242,9 +211,9 @@ class Connection:
     def resume(self, after: int | None, wanted: Subscriptions) -> None:
         """Set the cursor to ``after`` and replay; None is a cursor of no log."""
         self.subscriptions.add(wanted)
-        self.hub.subscribe(self.subscriber, wanted.keys(self.viewer))
+        self.hub.directory.subscribe(self.subscriber, wanted.keys(self.viewer))
         self.resuming = True
-        self._unnumbered = range(self._began_at + 1, self.cursor + 1)
+        self.held.resume(self.cursor)
         if after is None:
             self.reset(UNKNOWN_POSITION)
             return
@@ -257,10 +226,9 @@ class Connection:
         answered, began = self.acknowledged, self.acknowledged or self.resuming or bool(self.subscriptions)
         self.acknowledged = self.resuming = False
         self._missed.end()
-        self._held.clear()
-        self._noticed.clear()
         self.subscriber.catch_up()
-        self.cursor = self._began_at = self.hub.position
+        self.cursor = self.hub.position
+        self.held.restart(self.cursor)
         if began:
             self.was_reset = True
             metrics.RESETS.labels(reason).inc()
@@ -268,7 +236,7 @@ class Connection:
             self.commands.reset(answered)
 
     def refuse(self, error: Refused) -> None:
-        """End the stream with ``error``, raised by :meth:`next` after what is still to be said."""
+        """End the stream with ``error``, raised by :meth:`Stream.next` after what is still to be said."""
         self._refusal = self._refusal or error
         self.subscriber.wake()
 

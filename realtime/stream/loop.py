@@ -109,9 +109,10 @@ class Stream(Connection):
             else:
                 self._notice(delivery)
             return
-        if event.version <= self._held.get(event.task_id, 0):
+        held = self.held.states
+        if event.version <= held.get(event.task_id, 0):
             return
-        self._held.pop(event.task_id, None)
+        held.pop(event.task_id, None)
         removed = bool(event.previous_owner) and self.viewer.loses(event)
         self._put(delivery.encoded(self._encode, removed), delivery.size)
         self._timers.sent_event()
@@ -122,13 +123,13 @@ class Stream(Connection):
     def _tell(self, delivery: Delivery) -> None:
         topic = delivery.event.topic
         # What was being read when the right was withdrawn still holds events of the topic.
-        if topic in self.subscriptions.topics and delivery.position > self._held.get(topic, 0):
+        if topic in self.subscriptions.topics and delivery.position > self.held.states.get(topic, 0):
             self._put(delivery.encoded(self._encode), delivery.size)
             self._timers.sent_event()
 
     def _notice(self, delivery: Delivery) -> None:
-        event = delivery.event
-        if delivery.position in self._unnumbered or (event.kind == BROADCAST and not self.note(event)):
+        event, held = delivery.event, self.held
+        if delivery.position in held.unnumbered or (event.kind == BROADCAST and not held.note(event)):
             return
         if self.acknowledged or self.resuming:
             self._put(delivery.encoded(self._encode), delivery.size)

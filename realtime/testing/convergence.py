@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 import msgspec
 
 from realtime import grants, log, registry
+from realtime.changes import states
 from realtime.events import OF_TASKS, TOPIC_EVENT, LogEvent, Viewer
-from realtime.live import ModelTopic, states
+from realtime.live import ModelTopic
 from realtime.models import Task
 from realtime.models.public import public_data
 from realtime.protocol.delivery import as_text, frame_of

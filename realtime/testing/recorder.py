@@ -49,7 +49,7 @@ class Recorder:
         self._after = self.rows().aggregate(last=Max("pk"))["last"] or self._after
 
     def of(self, *, task: Any = None, kind: str | None = None, topic: str | None = None) -> list[Told]:
-        """Return the events of a task (or its id), of a kind, of a topic; of all that is asked."""
+        """Return the events that match every filter given: a task (or its id), a kind, a topic."""
         rows = self.rows()
         if task is not None:
             rows = rows.filter(task_id=str(getattr(task, "pk", task)))
