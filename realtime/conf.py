@@ -79,7 +79,8 @@ SETTINGS: dict[str, Setting] = {
     "REDACT": Setting(True, bool),
     "REDACT_NAMES": Setting([], list),
     "MAIL_ON_FAILURE": Setting(False, bool),
-    "DB_THREADS": _count(4, 1, 64),
+    # One of them is the hub's: streams that wait for the database must not keep it from the log.
+    "DB_THREADS": _count(4, 2, 64),
     "QUERY_TOKEN": Setting(True, bool),
     "TASK_GROUPS": Setting(False, bool),
     "ALLOWED_ORIGINS": Setting([], list),

@@ -89,9 +89,10 @@ async def run_now(function: Callable[..., T], *args: Any) -> T:
 
 
 def turns() -> asyncio.Semaphore:
-    """Return what streams take before they use a thread; one thread is always left to the hub."""
+    """Return what streams take before they use a thread, so that one is always left to the hub."""
     loop = asyncio.get_running_loop()
     if loop not in _by_loop:
+        # Where nobody ran the checks there may be one thread, and streams must still get their turn.
         _by_loop[loop] = asyncio.Semaphore(max(1, conf.DB_THREADS - 1))
     return _by_loop[loop]
 

@@ -16,7 +16,7 @@ from types import FrameType
 from typing import Any
 
 from realtime.conf import conf
-from realtime.limits import registry
+from realtime.limits import places
 
 logger = logging.getLogger("realtime.drain")
 
@@ -26,7 +26,7 @@ Leave = Callable[[], Awaitable[None]]
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 #: Seconds between two clients at most: few are sent away soon, many are spread over ``DRAIN_SECONDS``.
-PACE = 0.05
+PAUSE = 0.05
 #: The part of ``DRAIN_SECONDS`` in which clients are told; in the rest the last of them hang up.
 TELLING = 0.8
 #: Seconds in which closing handshakes and last chunks are exchanged before the server drops the lines.
@@ -52,10 +52,10 @@ class Drain:
 
     def __call__(self, number: int, frame: FrameType | None) -> None:
         """Drain, then let the server end; a second signal ends the server at once."""
-        if conf.DRAIN_SECONDS <= 0 or registry.closing or not self.loop.is_running():
+        if conf.DRAIN_SECONDS <= 0 or places.closing or not self.loop.is_running():
             self._pass_on(number, frame)
             return
-        registry.closing = True
+        places.closing = True
         # Within a handler nothing of the loop may be touched but this.
         self.loop.call_soon_threadsafe(self._begin, number)
 
@@ -68,7 +68,11 @@ class Drain:
                 await send_everybody_away(conf.DRAIN_SECONDS * TELLING)
                 await self.leave()
         except TimeoutError:
-            logger.warning("%d clients were still connected at the end.", len(registry.places))
+            if places.open:
+                logger.warning("%d clients were still connected at the end.", len(places.open))
+            else:
+                # Its lease ends by itself: nothing that anybody must do.
+                logger.warning("The clients have gone; the database did not take that this process ends.")
         except Exception:
             logger.exception("The clients could not be sent away.")
         finally:
@@ -84,21 +88,21 @@ class Drain:
 
 async def send_everybody_away(seconds: float) -> None:
     """Tell every client, in random order, within ``seconds``; return when all have gone."""
-    places = [*registry.places]
-    random.shuffle(places)
-    logger.info("Sending %d clients elsewhere.", len(places))
-    pause = min(PACE, seconds / max(1, len(places)))
+    everybody = [*places.open]
+    random.shuffle(everybody)
+    logger.info("Sending %d clients elsewhere.", len(everybody))
+    pause = min(PAUSE, seconds / max(1, len(everybody)))
     loop = asyncio.get_running_loop()
     begin = loop.time()
-    for turn, place in enumerate(places):
+    for turn, place in enumerate(everybody):
         # A sleep takes longer than it was told: by the clock, ten thousand of them do not add up.
         if (wait := begin + turn * pause - loop.time()) > 0:
             await asyncio.sleep(wait)
         place.send_away()
-    registry.empty = asyncio.Event()
-    if registry.places:
-        await registry.empty.wait()
-    if places:
+    places.empty = asyncio.Event()
+    if places.open:
+        await places.empty.wait()
+    if everybody:
         await asyncio.sleep(GRACE)
 
 

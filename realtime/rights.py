@@ -56,6 +56,10 @@ class Found(NamedTuple):
     revoked: dict[str, float]
     sessions: set[str]
 
+    def __repr__(self) -> str:
+        # Whoever knows the key of a session has the session.
+        return f"Found({len(self.users)} users, {len(self.sessions)} sessions)"
+
 
 class Rights:
     """Knows the open streams by user; ends those of a user who lost a right or the account."""
@@ -177,7 +181,7 @@ class Rights:
                     stream.drop(Subscriptions((), topics), reason=problem.code)
 
     async def watch_topics(self, attempts: Attempts) -> None:
-        """Do that for ever."""
+        """Recheck the topics every ``TOPICS_INTERVAL`` seconds, for ever."""
         while True:
             await asyncio.sleep(TOPICS_INTERVAL)
             await attempts.make("The rights to topics cannot be asked for", self.recheck_topics())

@@ -13,7 +13,13 @@ import pytest
 
 from realtime.api.tokens import LoginSerializer
 from realtime.auth import credentials, tokens
+from realtime.client import Client
+from realtime.client.credential import Credential as ClientCredential
+from realtime.diagnosis.visitor import Visitor
+from realtime.events import Credential
 from realtime.exceptions import INVALID_TOKEN, TOKEN_EXPIRED, Refused
+from realtime.protocol.client import Authenticate
+from realtime.rights import Found
 from tests import doors
 from tests.doors import CONNECTED, Key
 from tests.flows import Live, Person
@@ -172,6 +178,24 @@ def test_what_was_hidden_is_found_and_shown_nowhere() -> None:
     assert scope.pop(credentials.CREDENTIALS_KEY) == dict.fromkeys(("bearer", "ticket", "token"), "s3cret")
     assert scope["query_string"] == b"topic=mine&x=1"
     assert "s3cret" not in str(scope) + repr(found)
+
+
+@pytest.mark.parametrize(
+    "holder",
+    [
+        credentials.Presented(credentials.TOKEN, "s3cret"),
+        Authenticate(token="s3cret"),
+        Credential("session", password="s3cret", session="s3cret"),
+        Found({}, {}, {"s3cret"}),
+        Visitor("ada", "s3cret", "s3cret", "65c5d3c5-47ba-4c63-aec6-9e4943b37d85"),
+        ClientCredential("s3cret", "s3cret", "ada", "s3cret"),
+        Client("https://example.com", token="s3cret"),
+    ],
+    ids=lambda holder: type(holder).__module__,
+)
+def test_what_holds_a_credential_does_not_show_it(holder: object) -> None:
+    """What is logged by accident, or stands in a traceback with its locals, tells no credential."""
+    assert "s3cret" not in f"{holder!r} {holder}"
 
 
 @pytest.mark.requirement("W2")

@@ -119,6 +119,19 @@ def test_the_host_that_a_proxy_was_asked_for_counts_only_where_django_believes_i
     assert not allowed("https://evil.com", "127.0.0.1:8000", x_forwarded_host="evil.com")
 
 
+def test_the_hosts_of_a_site_are_what_django_says(settings: Any) -> None:
+    """In any case and with any port; of a site that names none, this machine's, while it is developed."""
+    assert all(map(origins.is_own_host, ("Example.com", "example.com:8443", "a.example.org", "[::1]:80")))
+    assert not any(map(origins.is_own_host, ("evil.com", "", ":80", "example.com@evil.com", "localhost")))
+    settings.ALLOWED_HOSTS = ["*"]
+    assert origins.is_own_host("evil.com")
+    assert not origins.is_own_host("")
+    settings.ALLOWED_HOSTS = []
+    for settings.DEBUG in (True, False):
+        assert origins.is_own_host("localhost:8000") is settings.DEBUG
+        assert not origins.is_own_host("example.com")
+
+
 def test_without_an_origin(settings: Any) -> None:
     """A browser says of an EventSource of the site's own that it is; who says nothing is no browser."""
     assert not allowed(None)

@@ -57,15 +57,20 @@ def is_origin(text: str) -> bool:
     )
 
 
+def is_own_host(netloc: str) -> bool:
+    """Tell whether a host, with or without a port, is one that this site answers for, as Django does."""
+    name, _ = split_domain_port(netloc.lower())
+    allowed = settings.ALLOWED_HOSTS or (_LOOPBACK if settings.DEBUG else ())
+    return bool(name) and validate_host(name, allowed)
+
+
 def _is_own(origin: str, scope: Scope) -> bool:
     """Tell whether a page of ``origin`` is of the host that was asked, which must be one of the site's."""
     forwarded = header(scope, b"x-forwarded-host") if settings.USE_X_FORWARDED_HOST else None
     host = (forwarded or header(scope, b"host") or "").lower()
-    name, port = split_domain_port(host)
-    if not is_origin(origin) or not validate_host(
-        name, settings.ALLOWED_HOSTS or (_LOOPBACK if settings.DEBUG else ())
-    ):
+    if not is_origin(origin) or not is_own_host(host):
         return False
+    name, port = split_domain_port(host)
     page = urlsplit(origin)
     if page.scheme == "http" and _is_secure(scope):
         # Who can change what comes without TLS must not reach what has it.

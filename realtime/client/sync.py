@@ -7,6 +7,7 @@ import threading
 import uuid
 from collections.abc import Coroutine, Iterable, Iterator
 from concurrent import futures
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from realtime.client.client import Client
@@ -15,10 +16,10 @@ from realtime.client.events import Event, TaskState
 
 T = TypeVar("T")
 
-#: Seconds for the thread to end.
-FAREWELL = 10.0
-#: Of the loop, until a socket is closed, with TLS too.
-ROUNDS = 5
+#: Seconds for the thread to end; and the part of them in which what is open is closed.
+FAREWELL, CLOSING = 10.0, 0.8
+#: Of the loop, until a socket is closed, with TLS too; and the seconds of each.
+ROUNDS, ROUND = 5, 0.005
 
 
 class SyncClient:
@@ -34,7 +35,7 @@ class SyncClient:
 
     def __enter__(self) -> SyncClient:
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="realtime-client", daemon=True)
+        self._thread = threading.Thread(target=_serve, args=[self._loop], name="realtime-client", daemon=True)
         self._thread.start()
         self._do(self._client.__aenter__())
         return self
@@ -43,26 +44,27 @@ class SyncClient:
         self.close()
 
     def close(self) -> None:
-        """End every watch, every connection and the thread."""
+        """End every watch, every connection and the thread; what hangs is left behind after a while."""
         loop, thread = self._loop, self._thread
         if loop is None or thread is None:
             return
+        left = asyncio.run_coroutine_threadsafe(self._leave(), loop)
+        left.add_done_callback(lambda _: loop.call_soon_threadsafe(loop.stop))
         try:
-            self._do(self._leave())
+            thread.join(FAREWELL)
         finally:
             self._loop = self._thread = None
-            loop.call_soon_threadsafe(loop.stop)
-            thread.join(FAREWELL)
-            loop.close()
+        if left.done():
+            left.result()
 
     async def _leave(self) -> None:
         """Close the client, and let the loop do what it has put off: sockets are closed a round later."""
-        await self._client.close()
-        loop = asyncio.get_running_loop()
-        await loop.shutdown_asyncgens()
-        await loop.shutdown_default_executor()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FAREWELL * CLOSING):
+                await self._client.close()
+                await asyncio.get_running_loop().shutdown_asyncgens()
         for _ in range(ROUNDS):
-            await asyncio.sleep(0)
+            await asyncio.sleep(ROUND)
 
     def watch(
         self, *task_ids: str | uuid.UUID, topics: Iterable[str] = (), timeout: float | None = None
@@ -117,6 +119,14 @@ class SyncClient:
                 # What follows may need what it holds: a generator at work cannot be closed.
                 futures.wait([asyncio.run_coroutine_threadsafe(_ended(work), self._loop)], FAREWELL)
             raise
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    """Run the loop until it is stopped, then close it, which waits for no thread that looks up a name."""
+    try:
+        loop.run_forever()
+    finally:
+        loop.close()
 
 
 async def _ended(work: Coroutine[Any, Any, Any]) -> None:

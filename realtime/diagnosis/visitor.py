@@ -15,7 +15,6 @@ from typing import Any, cast
 from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY, get_user_model
 from django.core.exceptions import FieldDoesNotExist
-from django.http.request import split_domain_port, validate_host
 from rest_framework_simplejwt.tokens import AccessToken
 
 from realtime.auth import tokens
@@ -25,7 +24,6 @@ from realtime.models import Task
 LIFETIME = 60.0
 #: Of the task that changes.
 NAME = "realtime_check"
-_LOOPBACK = (".localhost", "127.0.0.1", "[::1]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +37,6 @@ class Visitor:
 
     def __repr__(self) -> str:
         return f"Visitor({self.username})"
-
-
-def may_be_trusted(netloc: str) -> bool:
-    """Tell whether an address is one of this site's own: nowhere else goes a credential of it."""
-    host, _ = split_domain_port(netloc.lower())
-    allowed = settings.ALLOWED_HOSTS or (_LOOPBACK if settings.DEBUG else ())
-    return bool(host) and validate_host(host, allowed)
 
 
 def somebody() -> Any:

@@ -29,22 +29,27 @@ Errand = Callable[[list[Any]], None]
 class Errands:
     """A bounded queue, and the one thread that runs it down and then ends."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "realtime-errands", whom: str = "A queue") -> None:
+        self._name, self._whom = name, whom
         self._queue: deque[tuple[Errand, Any]] = deque()
         self._lock = threading.Lock()
         self._idle = threading.Event()
         self._idle.set()
 
-    def add(self, errand: Errand, thing: Any) -> None:
-        """Have ``errand([thing, …])`` called soon, once for all things that follow each other."""
+    def add(self, errand: Errand, thing: Any) -> bool:
+        """Have ``errand([thing, …])`` called soon, once for all things that follow each other.
+
+        Returns whether there was room for it.
+        """
         with self._lock:
             if len(self._queue) >= LIMIT:
-                logger.warning("A queue was not told of %s: too much waits to be told.", thing)
-                return
+                logger.warning("%s was not told of %s: too much waits to be told.", self._whom, thing)
+                return False
             self._queue.append((errand, thing))
             if self._idle.is_set():
                 self._idle.clear()
-                threading.Thread(target=self._run, name="realtime-errands", daemon=True).start()
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
+            return True
 
     def _next(self) -> tuple[Errand, list[Any]] | None:
         """Take the next errand with all its things; None ends the thread, and no later one is missed."""
@@ -63,7 +68,7 @@ class Errands:
             try:
                 errand(things)
             except Exception:
-                logger.exception("A queue could not be told of %d tasks.", len(things))
+                logger.exception("%s could not be told of %d tasks.", self._whom, len(things))
             finally:
                 connections.close_all()
 
@@ -76,7 +81,7 @@ _errands = Errands()
 
 
 def add(errand: Errand, thing: Any) -> None:
-    """Have it called soon, in the thread of this process; see :meth:`Errands.add`."""
+    """Queue the call for this process's errand thread; see :meth:`Errands.add`."""
     _errands.add(errand, thing)
 
 

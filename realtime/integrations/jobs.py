@@ -7,30 +7,23 @@ runs although its task is finished (it was delivered again) gets a new one, the 
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import os
-import threading
 import uuid
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
-from django.db import IntegrityError, connections, router, transaction
+from django.db import IntegrityError, router, transaction
 
 from realtime import current
 from realtime.events import CANCELLED, FINAL, PENDING, RUNNING
+from realtime.integrations import off_loop
 from realtime.models import Task, lease
-from realtime.tracking.block import finish
+from realtime.tracking.block import finish, is_finished
 from realtime.tracking.function import as_result
 
-logger = logging.getLogger("realtime.jobs")
-
-#: Seconds that an event loop is held up at most, while a thread shows what was published on it.
-LOOP_SECONDS = 2.0
 _IDS = uuid.UUID("a7f6f0c2-6c3b-4a7e-9b1b-6f5ac1d1f0d3")
 
 
@@ -78,7 +71,7 @@ def queued(job: str, name: str, owner_id: Any, *, at_once: bool = False) -> None
     def at_commit() -> None:
         transaction.on_commit(show, using=router.db_for_write(Task), robust=True)
 
-    _off_the_loop(show if at_once else at_commit)
+    off_loop.run(show if at_once else at_commit)
 
 
 def told_by_queue() -> bool:
@@ -170,7 +163,7 @@ def _unfinished(job: str) -> Task | None:
     """Return the task of a job: the instance that works here, else the row, if there is one to end."""
     running = _running.get(job)
     task = running.task if running else Task.objects.filter(pk=task_id(job)).first()
-    return None if task is None or task.status in FINAL else task
+    return None if task is None or is_finished(task) else task
 
 
 def left(job: str) -> Task | None:
@@ -179,7 +172,7 @@ def left(job: str) -> Task | None:
     if running is None:
         return None
     current.leave(running.task, running.entered)
-    return None if running.task.status in FINAL else running.task
+    return None if is_finished(running.task) else running.task
 
 
 def _create(pk: uuid.UUID, name: str, owner_id: Any) -> Task:
@@ -204,45 +197,6 @@ def _take_over(task: Task) -> None:
     task._change(lambda row: again if row.status == RUNNING else {})
     task._working = True
     lease.keep(task)
-
-
-def _off_the_loop(work: Callable[[], object]) -> None:
-    """Do it; in a thread when this one runs an event loop, where Django refuses, and no transaction is.
-
-    The loop waits for it, so that it is shown at once, but not for a database that does not answer.
-    """
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        work()
-        return
-
-    future: Future[object] = Future()
-
-    def run() -> None:
-        try:
-            try:
-                result = work()
-            finally:
-                connections.close_all()
-        except BaseException as error:
-            future.set_exception(error)
-        else:
-            future.set_result(result)
-
-    threading.Thread(target=run, name="realtime-job", daemon=True).start()
-    try:
-        future.result(LOOP_SECONDS)
-    except TimeoutError:
-        if future.done():
-            raise
-        logger.warning("A task is shown late: the database has not answered for %s s.", LOOP_SECONDS)
-        future.add_done_callback(_tell_if_lost)
-
-
-def _tell_if_lost(late: Future[object]) -> None:
-    if (error := late.exception()) is not None:
-        logger.error("A task could not be shown until a worker begins it: %r", error)
 
 
 os.register_at_fork(after_in_child=_running.clear)

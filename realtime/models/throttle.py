@@ -26,6 +26,8 @@ logger = logging.getLogger("realtime.report")
 
 #: Seconds until a report that the database did not take is tried again.
 RETRY_SECONDS = 1.0
+#: Seconds a process that ends waits for what is still to be written; and how many tasks it names then.
+FLUSH_SECONDS, NAMED = 5.0, 10
 
 
 class Waiting:
@@ -190,6 +192,8 @@ class _Timer:
         self._condition = threading.Condition()
         self._thread: threading.Thread | None = None
         self._count = 0
+        self._writing: Waiting | None = None
+        self._ending = False
 
     def call_later(self, seconds: float, throttle: Waiting) -> None:
         """Flush ``throttle`` after ``seconds``."""
@@ -205,8 +209,13 @@ class _Timer:
         with self._condition:
             while True:
                 wait = self._heap[0][0] - time.monotonic() if self._heap else float("inf")
-                if wait <= 0:
-                    return heapq.heappop(self._heap)[2]
+                if wait <= 0 or (self._ending and self._heap):
+                    self._writing = heapq.heappop(self._heap)[2]
+                    return self._writing
+                self._writing = None
+                if self._ending:
+                    self._thread = None
+                    return None
                 if self._condition.wait(min(wait, self.IDLE)) or wait <= self.IDLE:
                     continue
                 if not self._heap:
@@ -220,22 +229,35 @@ class _Timer:
                 try:
                     throttle.flush()
                 except Exception:
+                    connections.close_all()
+                    if self._ending:
+                        logger.warning("A report of task %s was lost.", throttle.pk, exc_info=True)
+                        continue
                     # The database is away: tried again, unless a later write carries the values.
                     logger.warning("A report of task %s was not written.", throttle.pk, exc_info=True)
-                    connections.close_all()
                     throttle.write_later(RETRY_SECONDS)
         finally:
             connections.close_all()
 
     def flush_all(self) -> None:
-        """Write everything that waits; at the end of the process."""
+        """Write everything that waits, within :data:`FLUSH_SECONDS`; at the end of the process.
+
+        By the thread that waits for it: a database that does not answer can keep that one, and an ending
+        process may start no other.
+        """
         with self._condition:
-            due, self._heap = [entry[2] for entry in self._heap], []
-        for throttle in due:
-            try:
-                throttle.flush()
-            except Exception:
-                logger.warning("A report of task %s was lost.", throttle.pk, exc_info=True)
+            thread, self._ending = self._thread, True
+            self._condition.notify()
+        if thread is None:
+            return
+        thread.join(FLUSH_SECONDS)
+        if not thread.is_alive():
+            return
+        with self._condition:
+            late = [self._writing, *(entry[2] for entry in self._heap)]
+        lost = {str(waiting.pk): None for waiting in late if waiting is not None}
+        text = "Reports of %d tasks were lost, the database does not answer. The first of them: %s"
+        logger.warning(text, len(lost), ", ".join([*lost][:NAMED]))
 
 
 _timer = _Timer()
