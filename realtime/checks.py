@@ -125,7 +125,7 @@ def _check_redis_hosts(hosts: list[Any]) -> list[CheckMessage]:
 
 @register("realtime")
 def check_server(**kwargs: Any) -> list[CheckMessage]:
-    """W008: GZip. E009: ``CONN_MAX_AGE``. W010: no ASGI application. E014: times without a zone."""
+    """W008: GZip. E009: ``CONN_MAX_AGE`` under ASGI. W010: no ASGI. E014: times without a zone."""
     problems: list[CheckMessage] = []
     if not settings.USE_TZ:
         problems.append(
@@ -139,8 +139,10 @@ def check_server(**kwargs: Any) -> list[CheckMessage]:
                 id="realtime.W008",
             )
         )
+    asgi = getattr(settings, "ASGI_APPLICATION", None)
     for alias, database in settings.DATABASES.items():
-        if database.get("CONN_MAX_AGE"):
+        # Under WSGI threads live on, and with them their connections: a project may well keep those.
+        if asgi and database.get("CONN_MAX_AGE"):
             problems.append(
                 Error(
                     f"DATABASES[{alias!r}]['CONN_MAX_AGE'] must be 0 under ASGI: a thread dies with its "
@@ -149,7 +151,7 @@ def check_server(**kwargs: Any) -> list[CheckMessage]:
                     id="realtime.E009",
                 )
             )
-    if not getattr(settings, "ASGI_APPLICATION", None):
+    if not asgi:
         problems.append(
             Warning(
                 "ASGI_APPLICATION is not set: streams and sockets need ASGI, not WSGI.",

@@ -51,6 +51,7 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
 
     ``position`` is 0 until the log has given one. ``owner`` and ``previous_owner`` are user ids as
     text, "" for nobody. ``timestamp`` is RFC 3339, UTC, with ``Z``. ``topic`` is that of a topic event.
+    ``unreadable`` says that what it tells is lost: its place is known and ``data`` is empty.
     """
 
     position: int
@@ -62,6 +63,7 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     version: int = 0
     data: dict[str, Any] = {}
     topic: str = ""
+    unreadable: bool = False
 
     @property
     def final(self) -> bool:
@@ -135,6 +137,17 @@ def with_audience(event: LogEvent) -> LogEvent:
         return event
     named = {**audience, USERS: frozenset(audience[USERS])}
     return msgspec.structs.replace(event, data={**event.data, "audience": named})
+
+
+def is_tellable(kind: str, data: object) -> bool:
+    """Tell whether an event may hold this ``data``: an object, with an audience that can be looked up in."""
+    if not isinstance(data, dict):
+        return False
+    audience = data.get("audience") if kind in AUDIENCE_KINDS else None
+    if audience is None:
+        return True
+    named = audience.get(USERS, []) if isinstance(audience, dict) else None
+    return isinstance(named, list) and all(isinstance(user, str) for user in named)
 
 
 def rfc3339(moment: datetime) -> str:

@@ -25,6 +25,8 @@ logger = logging.getLogger("realtime.server")
 
 #: Where a stream leaves what must be done when its request has ended, however it ended.
 DEPARTURES_KEY = "realtime.departures"
+#: Where a view reads under which path the project serves the WebSocket.
+WEBSOCKET_PATH_KEY, WEBSOCKET_PATH = "realtime.websocket_path", "/ws"
 #: Threads for the synchronous parts of all streams' requests together.
 STREAM_THREADS = 2
 
@@ -47,7 +49,7 @@ class Guard:
         return self._websocket_path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the connection on; those that are not ours untouched."""
+        """Pass the connection on; those that are not ours as they are, but for where the WebSocket is."""
         if not self._server_is_known:
             self._server_is_known = True
             if keeps_everything(send) and not settings.DEBUG:
@@ -55,6 +57,8 @@ class Guard:
                     "This daphne keeps in memory, without end, what slow clients do not read. Serve with "
                     "uvicorn, or guard daphne as docs/deploy.md describes."
                 )
+        if scope["type"] == "http":
+            scope[WEBSOCKET_PATH_KEY] = self._websocket_path
         if scope["type"] in ("websocket", "http") and _path(scope) == self._websocket_path:
             # HTTP too: what comes through a proxy that does not pass the upgrade on.
             credentials.hide(scope)
@@ -95,9 +99,10 @@ def _path(scope: Scope) -> str:
     return path.removeprefix(scope.get("root_path", "")).rstrip("/")
 
 
-def guard(application: Any, websocket_path: str = "/ws") -> Guard:
+def guard(application: Any, websocket_path: str = WEBSOCKET_PATH) -> Guard:
     """Return ``application`` with our credentials hidden and our streams on shared threads.
 
-    ``websocket_path`` is where the project serves the WebSocket.
+    ``websocket_path`` is where the project serves the WebSocket, below the place where it is mounted:
+    ``/live/ws``. ``/asyncapi.json`` and ``realtime_check`` say and try the same.
     """
     return Guard(application, websocket_path)

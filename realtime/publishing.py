@@ -39,11 +39,12 @@ def publish(topic: str, type: str, data: Mapping[str, Any] | None = None, audien
     ``{"kind": "users", "users": [ids]}``. No client is shown it.
 
     Raises ``InvalidValue`` with the ``field`` that is bad: a topic that is not registered, a type that is no
-    word, data that JSON cannot hold or that is larger than ``MAX_EVENT_SIZE``, an audience that is unknown.
+    word, data that JSON cannot hold, that is nested deeper than 100 levels or larger than
+    ``MAX_EVENT_SIZE``, an audience that is unknown.
     """
-    if registry.find(topic) is None:
-        raise InvalidValue(message=f"There is no topic {topic[:100]!r}; register it.", field="topic")
-    if not _TYPE.fullmatch(type) or type == SNAPSHOT:
+    if not isinstance(topic, str) or registry.find(topic) is None:
+        raise InvalidValue(message=f"There is no topic {str(topic)[:100]!r}; register it.", field="topic")
+    if not isinstance(type, str) or not _TYPE.fullmatch(type) or type == SNAPSHOT:
         raise InvalidValue(
             message=f"type is a word such as shipped, of at most 64 characters, and not {SNAPSHOT}.",
             field="type",
@@ -61,14 +62,12 @@ async def apublish(
 def clean_content(data: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what an event or a snapshot tells as plain JSON without secrets.
 
-    Raises ``InvalidValue`` for what is no JSON object, or is larger than ``MAX_EVENT_SIZE``.
+    Raises ``InvalidValue`` for what is no JSON object, is nested too deeply, or is larger than
+    ``MAX_EVENT_SIZE``.
     """
     if data is not None and not isinstance(data, Mapping):
         raise InvalidValue(message="data is a JSON object: a dict.", field="data")
-    try:
-        clean: dict[str, Any] = safe_json(clean_json(dict(data or {})))
-    except InvalidValue as error:
-        raise InvalidValue(message="data is not JSON.", field="data") from error
+    clean: dict[str, Any] = safe_json(clean_json(dict(data or {}), "data"))
     if (size := len(msgspec.json.encode(clean))) > conf.MAX_EVENT_SIZE:
         raise InvalidValue(
             message=f"data has {size} bytes; MAX_EVENT_SIZE is {conf.MAX_EVENT_SIZE}.", field="data"

@@ -83,7 +83,8 @@ def page(
     """Read one page for a client, of at most ``limit`` events: the head before it, the floor after it.
 
     ``count``, unless 0, asks to count what was missed, up to one more than it. A floor above ``after``
-    means that pruning has overtaken the reader, whatever the page holds.
+    means that pruning has overtaken the reader, whatever the page holds. An event that cannot be read is as
+    good as gone: for whoever it concerns, the floor is there.
     """
     using = using or log.database()
     head = log.read_head(using) or log.start(using)
@@ -95,6 +96,7 @@ def page(
     upto = events[-1].position if more else head.position
     ends = log.read_head(using)
     floor = ends.floor if ends else head.floor
+    floor = max([floor, *(event.position for event in events if event.unreadable)])
     return Page(events, max(upto, after), floor, missed)
 
 

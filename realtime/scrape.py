@@ -15,6 +15,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.http import require_safe
 
 from realtime import metrics
+from realtime.atomicity import outside_transactions
 from realtime.conf import conf
 from realtime.exceptions import INVALID_TOKEN, NOT_AUTHENTICATED, NOT_FOUND, Refused
 from realtime.process import present_hub
@@ -24,6 +25,7 @@ from realtime.views import problem_response
 FORWARDED = ("Forwarded", "Via", "X-Real-IP", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto")
 
 
+@outside_transactions
 @require_safe
 async def scrape(request: HttpRequest) -> HttpResponse:
     """Answer with this process's metrics in the Prometheus text format; starts nothing, asks no database."""

@@ -17,6 +17,7 @@ from django.views.decorators.csrf import csrf_exempt
 from realtime import auth, metrics
 from realtime.addresses import client_address
 from realtime.api import errors
+from realtime.atomicity import outside_transactions
 from realtime.conf import conf
 from realtime.connections import UNKNOWN_CALLER, Caller
 from realtime.events import Viewer
@@ -34,7 +35,7 @@ from realtime.exceptions import (
 )
 from realtime.fragments import FRAGMENTS_MISSED, Fragments, as_fragments, written
 from realtime.hub import Hub
-from realtime.limits import Place, registry
+from realtime.limits import Place, places
 from realtime.middleware import DEPARTURES_KEY
 from realtime.process import current_hub
 from realtime.protocol import client, server
@@ -55,6 +56,7 @@ HEADERS = {
 }
 
 
+@outside_transactions
 @csrf_exempt  # nothing but GET is served, and another method is to hear that, not of a token
 async def events(request: HttpRequest) -> HttpResponseBase:
     """Answer ``GET /events``: a stream of events, or JSON that says why there is none."""
@@ -68,7 +70,7 @@ async def events(request: HttpRequest) -> HttpResponseBase:
             encode = _encoder(request)
             format = "html" if isinstance(encode, Fragments) else "json"
             caller = Caller(metrics.SSE, format, client_address(scope))
-            place = registry.enter(caller.address)
+            place = places.enter(caller.address)
             leaving.callback(place.leave)
             viewer = await auth.authenticate(scope)
             place.belongs_to(viewer.user_id)

@@ -12,16 +12,12 @@ from django.db import connections, transaction
 from django.test import override_settings
 
 from realtime import apublish, log, publish, publishing, replay
-from realtime.events import LogEvent, Viewer
+from realtime.events import Viewer
 from realtime.exceptions import InvalidValue
 from realtime.models import Event
+from tests.journal import journal
 from tests.kit.threads import DEADLINE, in_thread, open_transaction
 from tests.orders.models import Order
-
-
-def journal() -> list[LogEvent]:
-    """Every event, in the log's order."""
-    return replay.read(0, log.position(), 10_000)
 
 
 def told() -> list[tuple[str, Any, Any]]:
@@ -79,10 +75,14 @@ async def test_async_code_publishes_too(engine: str) -> None:
         ("topic", ("mine", "shipped")),
         ("topic", ("order.42 ", "shipped")),
         ("topic", ("order." + "4" * 65, "shipped")),
+        ("topic", (None, "shipped")),
+        ("topic", (42, "shipped")),
         ("type", ("order.42", "")),
         ("type", ("order.42", "has been shipped")),
         ("type", ("order.42", "s" * 65)),
         ("type", ("order.42", "snapshot")),
+        ("type", ("order.42", 5)),
+        ("type", ("order.42", None)),
         ("data", ("order.42", "shipped", [1])),
         ("data", ("order.42", "shipped", "DHL")),
         ("data", ("order.42", "shipped", {"total": float("nan")})),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -65,6 +66,49 @@ async def test_a_tracked_coroutine_function_is_one_still() -> None:
     given = await build({"user": None})
     assert isinstance(given, Task)
     assert await Task.objects.filter(status="completed", name="Build").acount() == 2
+
+
+def test_a_partial_function_is_called_like_the_whole() -> None:
+    """What is filled in already counts as the call's; async as well."""
+
+    @tracked("Export", owner="user")
+    def export(user: Any, rows: int) -> int:
+        return rows
+
+    def clean_up(rows: int) -> int:
+        return rows
+
+    async def build(rows: int) -> int:
+        return rows
+
+    assert tracked(partial(partial(clean_up), 3))() == 3
+    assert asyncio.iscoroutinefunction(tracked(partial(build, 3)))
+    assert (only().name, only().result) == ("Clean up", 3)
+    assert partial(export, None)(rows=4) == 4
+
+
+def test_methods_of_a_class_are_tracked_below_their_decorator() -> None:
+    """Above it there is no function yet; that is said where it is written."""
+
+    class Shop:
+        @classmethod
+        @tracked
+        def count(cls) -> str:
+            return cls.__name__
+
+    assert Shop.count() == "Shop"
+    assert only().result == "Shop"
+    for wrap in (classmethod, staticmethod):
+        for track_it in (tracked, tracked("Import")):
+            with pytest.raises(TypeError, match=f"Put @{wrap.__name__} above @tracked"):
+                track_it(wrap(len))
+
+
+@pytest.mark.parametrize("thing", [5, [], property(len), object()])
+def test_what_is_no_function_is_refused(thing: Any) -> None:
+    """With its kind."""
+    with pytest.raises(TypeError, match=f"not for {type(thing).__name__}"):
+        tracked(thing)
 
 
 def test_what_cannot_be_tracked_is_refused_at_once() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.utils.decorators import method_decorator
 from drf_spectacular.utils import OpenApiParameter
 from rest_framework import serializers
@@ -16,6 +15,7 @@ from realtime import broadcasts
 from realtime.api.base import RealtimeView
 from realtime.api.schema import describe, error
 from realtime.api.serializers import Json, Moment, Strict, Text, Word, YesOrNo, checked
+from realtime.atomicity import outside_transactions
 from realtime.exceptions import FORBIDDEN, IDEMPOTENCY_CONFLICT, NOT_FOUND, Refused
 from realtime.models import Broadcast
 from realtime.models.broadcast import LEVELS, TYPES
@@ -73,7 +73,7 @@ class MayBroadcast(IsAuthenticated):
 
 
 # With ATOMIC_REQUESTS its event would be seen only after the answer, which tells whom it has reached.
-@method_decorator(transaction.non_atomic_requests, name="dispatch")
+@method_decorator(outside_transactions, name="dispatch")
 class Broadcasts(RealtimeView):
     """Send a notice to every connection of its audience."""
 

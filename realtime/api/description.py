@@ -25,6 +25,7 @@ from rest_framework.response import Response
 
 from realtime.api.base import RealtimeView
 from realtime.api.schema import describe
+from realtime.middleware import WEBSOCKET_PATH, WEBSOCKET_PATH_KEY
 from realtime.protocol import asyncapi
 
 #: What the project sets for its own API does not count here.
@@ -74,7 +75,11 @@ def _document() -> dict[str, Any]:
 @require_safe
 def streams(request: HttpRequest) -> HttpResponse:
     """Answer with the AsyncAPI document of this site, as it was reached."""
+    path: str = getattr(request, "scope", {}).get(WEBSOCKET_PATH_KEY, WEBSOCKET_PATH)
     found = asyncapi.document(
-        request.get_host(), request.is_secure(), f"{get_script_prefix()}ws", reverse("realtime:events")
+        request.get_host(),
+        request.is_secure(),
+        get_script_prefix().rstrip("/") + path,
+        reverse("realtime:events"),
     )
     return HttpResponse(msgspec.json.encode(found), content_type="application/json")

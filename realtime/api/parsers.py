@@ -9,10 +9,8 @@ from typing import IO, Any, NoReturn
 from django.conf import settings
 from rest_framework.parsers import BaseParser
 
+from realtime.depth import DEPTH, is_deeper
 from realtime.exceptions import BODY_TOO_BIG, INVALID_JSON, Refused
-
-#: Arrays and objects within each other: more than anybody means, and far from what breaks a database.
-DEPTH = 100
 
 
 class LimitedJSONParser(BaseParser):
@@ -40,8 +38,8 @@ class LimitedJSONParser(BaseParser):
             raise _too_deep() from None
         except ValueError as error:
             raise Refused(INVALID_JSON, f"The body is not JSON: {error}") from None
-        if raw.count(b"[") + raw.count(b"{") > DEPTH:
-            _check_depth(value)
+        if raw.count(b"[") + raw.count(b"{") > DEPTH and is_deeper(value):
+            raise _too_deep()
         return value
 
 
@@ -51,15 +49,3 @@ def _refuse(constant: str) -> NoReturn:
 
 def _too_deep() -> Refused:
     return Refused(INVALID_JSON, f"The body is nested deeper than {DEPTH} levels.")
-
-
-def _check_depth(value: Any) -> None:
-    level = [value]
-    for _ in range(DEPTH + 1):
-        containers = [item for item in level if isinstance(item, dict | list)]
-        if not containers:
-            return
-        level = [
-            inner for item in containers for inner in (item.values() if isinstance(item, dict) else item)
-        ]
-    raise _too_deep()

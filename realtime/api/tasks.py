@@ -28,9 +28,10 @@ from realtime.api.serializers import NewTask, TaskChange, checked
 from realtime.events import FINAL, RUNNING, STATUSES
 from realtime.exceptions import (
     FORBIDDEN,
+    ILLEGAL_TRANSITION,
     INVALID_PARAMETER,
     NOT_FOUND,
-    IllegalTransition,
+    TASK_CANCELLED,
     Refused,
     TaskCancelled,
 )
@@ -38,10 +39,7 @@ from realtime.models import Task
 from realtime.models.public import owner_text
 from realtime.models.queryset import lock_rows
 from realtime.models.transitions import percent
-
-ADD, CHANGE, DELETE = "realtime.add_task", "realtime.change_task", "realtime.delete_task"
-
-_ILLEGAL = IllegalTransition.problem
+from realtime.permissions import ADD_TASK, CHANGE_TASK, DELETE_TASK, may
 
 
 def find(request: Request, task_id: str) -> Task:
@@ -58,7 +56,7 @@ def find(request: Request, task_id: str) -> Task:
 
 def demand(request: Request, task: Task, permission: str) -> None:
     """Raise ``Refused`` unless the task is the caller's, or he has the permission."""
-    if owner_text(task) != viewer(request).user_id and not request.user.has_perm(permission):
+    if owner_text(task) != viewer(request).user_id and not may(request.user, permission):
         raise Refused(FORBIDDEN)
 
 
@@ -112,8 +110,8 @@ class Tasks(RealtimeView):
         values = checked(NewTask(data=request.data))
         owner_id = viewer(request).user_id
         wanted = values.pop("owner", owner_id)
-        if wanted != owner_id and not request.user.has_perm(ADD):
-            raise Refused(FORBIDDEN, f"A task for another user needs the permission {ADD}.")
+        if wanted != owner_id and not may(request.user, ADD_TASK):
+            raise Refused(FORBIDDEN, f"A task for another user needs the permission {ADD_TASK}.")
         owner = request.user if wanted == owner_id else _user(wanted)
         position = log.position()
         task = Task(owner_id=owner.pk, **values)
@@ -139,7 +137,7 @@ class OneTask(RealtimeView):
         operation_id="change_task",
         parameters=[position_header(200)],
         request=TaskChange,
-        responses={200: TaskAnswer, 409: error(409, _ILLEGAL, TaskCancelled.problem)},
+        responses={200: TaskAnswer, 409: error(409, ILLEGAL_TRANSITION, TASK_CANCELLED)},
         examples=[answers.CHANGE_EXAMPLE, answers.TASK_EXAMPLE],
     )
     def patch(self, request: Request, task_id: str) -> Response:
@@ -149,7 +147,7 @@ class OneTask(RealtimeView):
         `status` `cancelled`.
         """
         task = find(request, task_id)
-        demand(request, task, CHANGE)
+        demand(request, task, CHANGE_TASK)
         values = checked(TaskChange(data=request.data, partial=True))
         position = log.position()
         return task_answer(_write(task.pk, values), position)
@@ -163,7 +161,7 @@ class OneTask(RealtimeView):
     def delete(self, request: Request, task_id: str) -> Response:
         """Delete a task, whatever its status."""
         task = find(request, task_id)
-        demand(request, task, DELETE)
+        demand(request, task, DELETE_TASK)
         position = log.position()
         task.delete()
         return positioned(None, position, 204)
@@ -176,13 +174,13 @@ class CancelTask(RealtimeView):
         operation_id="cancel_task",
         parameters=[position_header(200)],
         request=None,
-        responses={200: TaskAnswer, 409: error(409, _ILLEGAL)},
+        responses={200: TaskAnswer, 409: error(409, ILLEGAL_TRANSITION)},
         examples=[answers.TASK_EXAMPLE],
     )
     def post(self, request: Request, task_id: str) -> Response:
         """Ask a task to stop. A pending one is cancelled at once, a running one by its worker."""
         task = find(request, task_id)
-        demand(request, task, CHANGE)
+        demand(request, task, CHANGE_TASK)
         position = log.position()
         task.cancel()
         return task_answer(task, position)
@@ -195,12 +193,12 @@ class RetryTask(RealtimeView):
         operation_id="retry_task",
         parameters=[position_header(201)],
         request=None,
-        responses={201: TaskAnswer, 409: error(409, _ILLEGAL)},
+        responses={201: TaskAnswer, 409: error(409, ILLEGAL_TRANSITION)},
     )
     def post(self, request: Request, task_id: str) -> Response:
         """Make a new pending task of a finished one."""
         task = find(request, task_id)
-        demand(request, task, ADD)
+        demand(request, task, ADD_TASK)
         position = log.position()
         return _created(task.retry(), position)
 

@@ -37,6 +37,13 @@ class LoginSerializer(_ObtainSerializer):
         """Return the refresh token; the access token copies its claims."""
         return tokens.stamp(super().get_token(user), user)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, str]:
+        """Return the tokens, of which the access token lives as long as ours do."""
+        given: dict[str, str] = super().validate(attrs)
+        if "access" in given:
+            given["access"] = str(tokens.with_our_lifetime(AccessToken(cast(Any, given["access"].encode()))))
+        return given
+
 
 class RefreshSerializer(_RefreshSerializer):
     """Refuses a refresh token that was logged out; what it gives is as old as the login."""
@@ -52,7 +59,7 @@ class RefreshSerializer(_RefreshSerializer):
             if name in given:
                 token = token_class(cast(Any, given[name].encode()))
                 token[tokens.AUTH_TIME] = issued
-                given[name] = str(token)
+                given[name] = str(tokens.with_our_lifetime(token) if name == "access" else token)
         return given
 
 
@@ -76,7 +83,7 @@ class Renewed(serializers.Serializer[Any]):
 
 
 class LoggedOut(serializers.Serializer[Any]):
-    """That it is done."""
+    """The answer to a logout."""
 
     status = serializers.CharField()
 

@@ -2,10 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
+from django.db.models.fields.json import KeyTransform
 
-from realtime.events import KINDS, LogEvent, rfc3339
+from realtime.depth import DEPTH, is_deeper
+from realtime.events import KINDS, LogEvent, is_tellable, rfc3339
+
+if TYPE_CHECKING:
+    # Generic for the type checker only.
+    JSONField = models.JSONField[Any, Any]
+else:
+    JSONField = models.JSONField
+
+#: Levels of an event around a value that somebody gave: a broadcast's message and the event itself.
+AROUND = 2
+
+
+class EventData(JSONField):
+    """What an event tells; None when it cannot be read, or could not be sent to anybody.
+
+    Nothing of ours writes such a row, but plain SQL can, and one row must not stop the whole log.
+    """
+
+    def from_db_value(self, value: Any, expression: Any, connection: Any) -> Any:
+        """Return the value, or None; of a part of it whatever the database found."""
+        if isinstance(expression, KeyTransform):
+            return super().from_db_value(value, expression, connection)
+        try:
+            found = super().from_db_value(value, expression, connection)
+            msgspec.json.encode(found)
+        except (ValueError, TypeError, RecursionError):
+            return None
+        brackets = value.count("{") + value.count("[") if isinstance(value, str) else 0
+        return None if brackets > DEPTH and is_deeper(found, DEPTH + AROUND) else found
+
+    def deconstruct(self) -> Any:
+        """Stand in migrations as what it is for the database."""
+        name, _, args, kwargs = super().deconstruct()
+        return name, "django.db.models.JSONField", args, kwargs
 
 
 class Event(models.Model):
@@ -22,7 +60,7 @@ class Event(models.Model):
     owner = models.CharField(max_length=64, blank=True, default="")
     previous_owner = models.CharField(max_length=64, blank=True, default="")
     version = models.BigIntegerField(default=0)
-    data = models.JSONField(default=dict, encoder=DjangoJSONEncoder)
+    data = EventData(default=dict, encoder=DjangoJSONEncoder)
     # NULL, not "": what most events have costs nothing, and while a deploy lasts older processes write none.
     topic = models.CharField(max_length=100, null=True, blank=True)  # noqa: DJ001
     created_at = models.DateTimeField()
@@ -51,6 +89,7 @@ class Event(models.Model):
 
     def as_log_event(self) -> LogEvent:
         """Return the row as the value that travels; ``position`` 0 while it has none."""
+        tellable = is_tellable(self.kind, self.data)
         return LogEvent(
             position=self.position or 0,
             kind=self.kind,
@@ -59,8 +98,9 @@ class Event(models.Model):
             owner=self.owner,
             previous_owner=self.previous_owner,
             version=self.version,
-            data=self.data,
+            data=self.data if tellable else {},
             topic=self.topic or "",
+            unreadable=not tellable,
         )
 
 

@@ -63,10 +63,7 @@ def plain_text(field: str, value: object, longest: int, *, required: bool = Fals
 
 def clean_data(value: Any) -> Any:
     """Return JSON values whose texts hold no markup; raise ``InvalidValue`` for others or too many."""
-    try:
-        clean = clean_json(value)
-    except InvalidValue:
-        raise InvalidValue(message="data is any JSON value.", field="data") from None
+    clean = clean_json(value, "data")
     if len(msgspec.json.encode(clean)) > DATA_BYTES:
         raise InvalidValue(message=f"data has at most {DATA_BYTES} bytes as JSON.", field="data")
     return _plain_tree(clean)

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.serializers.json import DjangoJSONEncoder
 
 from realtime.conf import conf
+from realtime.depth import DEPTH, is_deeper
 from realtime.events import CANCELLED, COMPLETED, FAILED, FINAL, PENDING, RUNNING, STATUSES
 from realtime.exceptions import IllegalTransition, InvalidValue
 from realtime.redaction import Redactor, redactor
@@ -22,7 +23,8 @@ LEGAL: dict[str, frozenset[str]] = {
     CANCELLED: frozenset(),
 }
 
-#: What may still change when the work is over: to whom it belongs, and what it is called.
+#: What may still change when the work is over: whose the task is and what it is called, what staff reads of
+#: its end, and what is kept up to date with it: the time of the last change, and that nobody holds a lease.
 OPEN_WHEN_FINAL = frozenset({"owner_id", "name", "updated_at", "traceback", "lease_expires_at"})
 
 _BIGGEST = 2**63 - 1
@@ -82,23 +84,42 @@ def clean_long(value: object) -> str:
 
 
 def clean_result(value: Any) -> Any:
-    """Return a result; raise ``InvalidValue`` for what JSON cannot hold."""
-    return safe_json(clean_json(value))
+    """Return a result; raise ``InvalidValue`` for what JSON cannot hold, or is nested too deeply."""
+    return safe_json(clean_json(value, "result"))
 
 
-def clean_json(value: Any) -> Any:
+def clean_json(value: Any, field: str | None = None) -> Any:
     """Return ``value`` as plain JSON values; dates and decimals become text.
 
-    Raises ``InvalidValue`` for what JSON cannot hold, such as NaN or an object of an unknown class.
+    Raises ``InvalidValue``, about ``field``, for what JSON cannot hold, such as NaN or an object of an
+    unknown class, and for what is nested deeper than :data:`~realtime.depth.DEPTH` levels.
     """
     if value is None:
         return None
     try:
         text = json.dumps(value, cls=DjangoJSONEncoder, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise InvalidValue(message=f"The result cannot be stored as JSON: {error}") from error
+        plain = json.loads(text)
+    except RecursionError:
+        raise _too_deep(field) from None
+    except (TypeError, ValueError) as error:
+        message = f"{field or 'The value'} cannot be stored as JSON: {error}"
+        raise InvalidValue(message=message, field=field) from error
+    if text.count("[") + text.count("{") > DEPTH and is_deeper(plain):
+        raise _too_deep(field)
     # Escapes are how json.dumps writes the two things that clean_text is about.
-    return _clean_tree(json.loads(text)) if "\\u0000" in text or "\\ud" in text else json.loads(text)
+    return _clean_tree(plain) if "\\u0000" in text or "\\ud" in text else plain
+
+
+def _too_deep(field: str | None) -> InvalidValue:
+    return InvalidValue(message=f"{field or 'The value'} is nested deeper than {DEPTH} levels.", field=field)
+
+
+def copied(value: Any) -> Any:
+    """Return a copy of what a row holds; of what plain SQL has put there and nobody could write, itself."""
+    try:
+        return clean_json(value)
+    except InvalidValue:
+        return value
 
 
 def _clean_tree(value: Any) -> Any:

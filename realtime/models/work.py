@@ -19,6 +19,7 @@ from realtime.models.lines import Lines
 from realtime.models.queryset import lock_rows
 from realtime.models.task_log import Line
 from realtime.models.throttle import Throttle
+from realtime.models.undo import unchanged_if_it_fails
 
 if TYPE_CHECKING:
     from realtime.models.task import Task
@@ -218,27 +219,25 @@ class Work(Figures, models.Model):
             yield carry
 
     def _change(self, decide: Callable[[Task], dict[str, Any]]) -> None:
-        """Write what ``decide`` makes of the locked row, with the last reported values."""
+        """Write what ``decide`` makes of the locked row, with the last reported values.
+
+        Whatever fails, the last COMMIT too, this instance is as it was before: it says of itself what is so,
+        and its work can still be ended.
+        """
         task = cast("Task", self)
         model = type(task)
         using = router.db_for_write(model, instance=self)
         alone = not connections[using].in_atomic_block
-        with self.unwritten() as take, transaction.atomic(using=using):
+        with unchanged_if_it_fails(task), self.unwritten() as take, transaction.atomic(using=using):
             rows = lock_rows(model, [self.pk], using)
             if not rows:
                 raise model.DoesNotExist(f"Task {self.pk} is gone.")
             row = rows[0]
             decided = decide(row)
             values = {**take(row), **decided}
-            kept = {name: getattr(self, name) for name in values}
-            try:
-                for name, value in values.items():
-                    setattr(self, name, value)
-                task.save_onto(row, set(values), using=using, alone=alone)
-            except RealtimeError:
-                for name, value in kept.items():
-                    setattr(self, name, value)
-                raise
+            for name, value in values.items():
+                setattr(self, name, value)
+            task.save_onto(row, set(values), using=using, alone=alone)
 
     async def astart(self) -> None:
         """Do what :meth:`start` does, from async code."""

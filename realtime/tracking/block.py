@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from asgiref.sync import sync_to_async
+from django.db import models, router
 
 from realtime import current
 from realtime.events import CANCELLED, FINAL
@@ -37,9 +38,9 @@ def finish(task: Task, error: BaseException | None, result: Any = None) -> None:
 
     A task that is finished already stays as it is. Raises nothing in the place of ``error``.
     """
-    if task.status in FINAL:
-        return
     try:
+        if is_finished(task):
+            return
         if error is None:
             task.complete(result)
         elif isinstance(error, STOPPED):
@@ -55,6 +56,14 @@ def finish(task: Task, error: BaseException | None, result: Any = None) -> None:
         if error is None:
             raise
         logger.exception("The end of task %s was not written.", task.pk)
+
+
+def is_finished(task: Task) -> bool:
+    """Tell whether the work itself has said how it ended, and was not rolled back after that."""
+    if task.status not in FINAL or "status" not in task.changes():
+        return task.status in FINAL
+    rows: models.QuerySet[Task] = models.QuerySet(Task, using=router.db_for_write(Task, instance=task))
+    return rows.filter(pk=task.pk, status__in=FINAL).exists()
 
 
 class Block:
@@ -74,7 +83,7 @@ class Block:
         return task
 
     def leave(self) -> None:
-        """Let what runs from now on be no part of this task; its end is another thing."""
+        """Leave the task's scope; what runs from now on is no part of it. Does not end the task."""
         if self._entered is not None:
             current.leave(self.task, self._entered)
 

@@ -9,6 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.utils.dateparse import parse_datetime
 
 from realtime import broadcasts
+from realtime.depth import DEPTH
 from realtime.exceptions import RealtimeError
 from realtime.management.people import find_user
 from realtime.models.broadcast import LEVELS, TYPES
@@ -93,6 +94,8 @@ def _audience(options: dict[str, Any]) -> dict[str, Any] | None:
 def _json(text: str | None) -> Any:
     try:
         return None if text is None else json.loads(text)
+    except RecursionError:
+        raise CommandError(f"--data is nested deeper than {DEPTH} levels.") from None
     except ValueError as error:
         raise CommandError(f"--data is not JSON: {error}") from None
 
