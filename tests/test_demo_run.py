@@ -169,17 +169,22 @@ async def test_the_tasks_of_the_worker_move_on_the_socket_of_the_page(
     assert positions == sorted(set(positions))
 
 
-def test_no_token_gets_into_the_output(demonstration: Demonstration, page: httpx.Response) -> None:
-    """What the processes print holds no token, though sockets bring theirs in the address."""
-    assert httpx.get(f"{demonstration.url}/events?token=secret-of-a-test").status_code == 401
-    eventually(lambda: "/events" in demonstration.log())
-    assert "secret-of-a-test" not in demonstration.log()
+def test_the_passwords_stay_on_the_screen(demonstration: Demonstration, page: httpx.Response) -> None:
+    """The welcome comes last, when server and worker work; what they do then is not printed."""
+    lines = [line.strip() for line in demonstration.log().splitlines() if line.strip()]
+    assert lines[0] == "Starting the server and the worker…"
+    assert lines[-1].startswith(READY)
+    assert len(lines) == 7
+    with sqlite3.connect(demonstration.database) as connection:
+        assert connection.execute("SELECT count(*) FROM realtime_task").fetchone() > (0,)
 
 
 @pytest.fixture(scope="module")
 def second(demonstration: Demonstration, users: list[tuple[Any, ...]]) -> Demonstration:
-    """A second start on the same database, ended by Ctrl-C."""
-    started = Demonstration(demonstration.database.parent).wait_ready()
+    """A second start on the same database, which prints what it does, ended by Ctrl-C."""
+    started = Demonstration(demonstration.database.parent, LOG_LEVEL="INFO").wait_ready()
+    assert httpx.get(f"{started.url}/events?token=secret-of-a-test", timeout=30).status_code == 401
+    eventually(lambda: '"GET /events' in started.log())
     commands = "\n".join(started.processes().values())
     assert all(word in commands for word in ("demo.run", "daphne_server", "demo_worker"))
     os.kill(started.pid, signal.SIGINT)
@@ -192,6 +197,12 @@ def test_ctrl_c_ends_everything_it_started(second: Demonstration) -> None:
     assert second.processes() == {}
     assert second.process.returncode == 0
     assert "Traceback" not in second.log()
+
+
+def test_no_token_gets_into_the_output(second: Demonstration) -> None:
+    """What the processes print, if they are asked to, holds no token that came in an address."""
+    assert "INFO daphne.server Listening" in second.log()
+    assert "secret-of-a-test" not in second.log()
 
 
 def test_a_second_start_leaves_the_users_as_they_were(

@@ -1,7 +1,7 @@
 """The one-command start: `python -m project.demo.run`, which `make run` calls.
 
-Migrates, makes the users, starts the server and the worker, says where to look, and ends both on
-Ctrl-C.
+Migrates, makes the users, starts the server and the worker, says where to look once both work, and ends
+both on Ctrl-C. They say nothing themselves but what is wrong: the passwords stay on the screen.
 """
 
 import errno
@@ -12,11 +12,15 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 
 import django
+from django.apps import apps
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
+from django.db import connections
+from django.utils import timezone
 
 from project.demo.processes import Children
 
@@ -28,6 +32,7 @@ def main() -> int:
     """Run the demonstration until a signal comes or a child dies; return the exit code."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "project.settings")
     os.environ.setdefault("DEBUG", "1")  # this start binds to loopback only
+    os.environ.setdefault("LOG_LEVEL", "WARNING")
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: stop.set())
@@ -44,14 +49,21 @@ def main() -> int:
 
 
 def _run(children: Children, stop: threading.Event) -> None:
-    """Start the server and the worker, say so, and watch them."""
-    python = sys.executable
+    """Start the server and the worker, say so when both work, and watch them."""
+    python, begin = sys.executable, timezone.now()
     server = [python, "-m", "project.daphne_server", "-b", HOST, "-p", str(settings.PORT)]
+    # Its access log is none of Django's.
+    server += [] if settings.LOG_LEVEL == "INFO" else ["--verbosity", "0"]
     children.start("server", [*server, "project.asgi:application"])
     users = io.StringIO()
     call_command("demo_users", stdout=users)
     children.start("worker", [python, str(settings.BASE_DIR / "manage.py"), "demo_worker"])
-    _wait_for_port(settings.PORT, children, stop)
+    print("Starting the server and the worker…", flush=True)
+    _wait("server does not answer", _answers, children, stop)
+    # Its first task is there at once.
+    tasks = apps.get_model("realtime.Task").objects.filter(created_at__gt=begin)
+    _wait("worker does nothing", tasks.exists, children, stop)
+    connections.close_all()
     if not stop.is_set():
         _welcome(users.getvalue())
     while not stop.wait(0.5):
@@ -62,7 +74,8 @@ def _welcome(users: str) -> None:
     """Say where to look and how to get in."""
     address = f"http://{HOST}:{settings.PORT}/"
     print(f"\n  Your tasks, moving: {address}\n  The admin:          {address}admin/")
-    print(f"\n{users}\n  Ctrl-C ends it.\n", flush=True)
+    print(f"\n  Log in with one of these names and its password:\n\n{users}")
+    print("  Ctrl-C ends it. With LOG_LEVEL=INFO it also prints each request and task.\n", flush=True)
 
 
 def _require_free_port(port: int) -> None:
@@ -79,18 +92,24 @@ def _require_free_port(port: int) -> None:
             ) from error
 
 
-def _wait_for_port(port: int, children: Children, stop: threading.Event) -> None:
-    """Return when the server answers, or when told to stop."""
+def _wait(failure: str, works: Callable[[], bool], children: Children, stop: threading.Event) -> None:
+    """Return when it works, or when told to stop."""
     deadline = time.monotonic() + START_SECONDS
     while not stop.wait(0.1):
         _require_alive(children)
-        try:
-            socket.create_connection((HOST, port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                raise CommandError(f"The server does not answer after {START_SECONDS} s.") from None
-        else:
+        if works():
             return
+        if time.monotonic() > deadline:
+            raise CommandError(f"The {failure} after {START_SECONDS} s.")
+
+
+def _answers() -> bool:
+    """Tell whether the server takes connections."""
+    try:
+        socket.create_connection((HOST, settings.PORT), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 def _require_alive(children: Children) -> None:
