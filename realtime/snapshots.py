@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any, NamedTuple
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple, cast
+from uuid import UUID
 
 from django.db.models import Count, Max, Q, QuerySet
 from django.utils import timezone
@@ -16,6 +17,8 @@ from realtime.events import (
     BROADCAST,
     BROADCAST_KINDS,
     FINAL,
+    PENDING,
+    RUNNING,
     TASK_DELETED,
     TASK_KINDS,
     USERS,
@@ -76,7 +79,7 @@ class Own(NamedTuple):
 
 @dataclass
 class Snapshot:
-    """Rows for a client, newest first, read after the log had reached ``position``."""
+    """Rows for a client, as :func:`newest` has them, read after the log had reached ``position``."""
 
     position: int
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -182,26 +185,57 @@ def _ends(task_ids: Sequence[str], using: str) -> dict[str, tuple[int, bool]]:
 
 
 def load_topics(topics: Collection[str], viewer: Viewer, using: str | None = None) -> Snapshot:
-    """Read the snapshot of topics: active tasks and recently finished ones, newest first."""
+    """Read the snapshot of topics: for each what :func:`newest` finds, ``SNAPSHOT_LIMIT`` tasks at most."""
     using = using or log.database()
     snapshot = Snapshot(log.position(using))
     for topic in (TASKS, MINE):
         if topic in topics:
-            _take(snapshot, tasks_of(topic, viewer, using))
+            found, more = newest(topic, viewer, conf.SNAPSHOT_LIMIT, using)
+            snapshot.truncated |= more
+            for task in found:
+                snapshot.rows.setdefault(str(task.pk), public_data(task))
     return snapshot
 
 
-def tasks_of(topic: str, viewer: Viewer, using: str | None = None) -> QuerySet[Task]:
-    """Return what a snapshot of ``mine`` or ``tasks`` is taken from, newest first; none for who may not."""
-    tasks = Task.objects.using(using or log.database()).filter(
-        ~Q(status__in=FINAL) | Q(finished_at__gte=timezone.now() - RECENT)
-    )
+def newest(topic: str, viewer: Viewer, limit: int, using: str | None = None) -> tuple[list[Task], bool]:
+    """Return the tasks that a snapshot of ``mine`` or ``tasks`` shows, and whether it leaves some out.
+
+    Active ones come first, then those that finished within :data:`RECENT`; of each the newest first. Past
+    ``limit`` those go that finished first, then the oldest active ones. None for who may see none.
+    """
+    tasks: QuerySet[Task] = Task.objects.using(using or log.database())
+    since = timezone.now() - RECENT
+    # Each follows an index of its own, and so costs the same however many tasks there have been.
     if topic == MINE:
-        tasks = tasks.filter(owner__pk=viewer.user_id)
-    elif topic != TASKS or not viewer.view_all:
-        tasks = tasks.none()
-    found: QuerySet[Task] = tasks.order_by("-created_at", "-id")
-    return found
+        own = tasks.filter(owner__pk=viewer.user_id)
+        active = [own.filter(finished_at=None).exclude(status__in=FINAL).order_by("-created_at", "-id")]
+        recent = [own.filter(finished_at__gte=since)]
+    elif topic == TASKS and viewer.view_all:
+        active = [_along(tasks, status) for status in (PENDING, RUNNING)]
+        recent = [tasks.filter(status=status, finished_at__gte=since) for status in sorted(FINAL)]
+    else:
+        return [], False
+    found = sorted((task for rows in active for task in rows[: limit + 1]), key=_created, reverse=True)
+    left = limit + 1 - len(found)
+    if left <= 0:
+        return found[:limit], True
+    last = [task for rows in recent for task in rows.order_by("-finished_at")[:left]]
+    ended = sorted(last, key=_ended, reverse=True)[:left]
+    found += sorted(ended[: left - 1], key=_created, reverse=True)
+    return found, len(ended) == left
+
+
+def _along(tasks: QuerySet[Task], status: str) -> QuerySet[Task]:
+    """Return the tasks of a status, the newest first; asked for so that there is one index to follow."""
+    return tasks.filter(status__gte=status, status__lte=status).order_by("status", "-created_at", "-id")
+
+
+def _created(task: Task) -> tuple[datetime, UUID]:
+    return task.created_at, task.pk
+
+
+def _ended(task: Task) -> datetime:
+    return cast("datetime", task.finished_at)
 
 
 def load_own(topics: Collection[str], user_id: str, using: str | None = None) -> Own:
@@ -232,11 +266,3 @@ def _state_of(topic: registry.Topic, key: str) -> list[dict[str, Any]]:
         return [] if state is None else [clean_content(state)]
     except InvalidValue as error:
         raise TypeError(f"A snapshot cannot be sent: {error}") from error
-
-
-def _take(snapshot: Snapshot, tasks: QuerySet[Task]) -> None:
-    limit = conf.SNAPSHOT_LIMIT
-    found = list(tasks[: limit + 1])
-    snapshot.truncated |= len(found) > limit
-    for task in found[:limit]:
-        snapshot.rows.setdefault(str(task.pk), public_data(task))

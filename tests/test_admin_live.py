@@ -6,32 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, expect
+from playwright.sync_api import expect
 
+from tests.admin_pages import LIST, LIVE, SOON, bar, row, state, wait_told
 from tests.kit.servers import Server
 from tests.kit.site import Site
 from tests.kit.stopwatch import Stopwatch
 from tests.kit.waiting import eventually
 from tests.pages import Visit
 
-LIST, LIVE = "/admin/realtime/task/", "/admin/realtime/live/"
-RIGHTS = [
-    f"realtime.{right}"
-    for right in ("view_task", "change_task", "add_task", "view_connection", "delete_connection", "view_node")
-]
 CREATE = "task = Task.objects.create(name=name, owner=User.objects.get(username='demo')); str(task.pk)"
-#: Milliseconds that the page of a busy machine may take. Usually it is there within a second.
-SOON = 15_000
 
 Open = Callable[..., Visit]
-
-
-@pytest.fixture(scope="module")
-def staffed(page_site: Site) -> Site:
-    """The site with staff: one who may watch and act, one who may nothing."""
-    page_site.create_user("watcher", RIGHTS, staff=True)
-    page_site.create_user("clerk", staff=True)
-    return page_site
 
 
 @pytest.fixture
@@ -45,21 +31,6 @@ def watch(staffed: Site, visit: Open) -> Open:
         return page
 
     return open_page
-
-
-def state(page: Visit) -> Locator:
-    """What the page says of its connection."""
-    return page.page.locator(".rt-state")
-
-
-def row(page: Visit, task: str) -> Locator:
-    """A task's row of the list."""
-    return page.page.locator("#result_list tr").filter(has=page.page.locator(f"[data-task='{task}']"))
-
-
-def bar(place: Locator) -> Locator:
-    """The bar in a place."""
-    return place.get_by_role("progressbar")
 
 
 @pytest.mark.requirement("F1")
@@ -104,7 +75,7 @@ def test_a_ticked_checkbox_freezes_the_list(staffed: Site, watch: Open) -> None:
     mine.locator("input.action-select").check()
     expect(held).to_have_text("Held while tasks are chosen")
     worker.run("task.start()")
-    page.page.wait_for_timeout(600)
+    wait_told(page, task, "running")
     expect(mine.locator(".rt-word")).to_have_text("Pending")
     mine.locator("input.action-select").uncheck()
     expect(mine.locator(".rt-word")).to_have_text("Running", timeout=SOON)
@@ -124,7 +95,7 @@ def test_selected_text_and_a_hidden_tab_hold_the_list(staffed: Site, watch: Open
     row(page, task).locator(".field-name").select_text()
     expect(page.page.locator(".rt-held")).to_have_text("Held while text is selected")
     worker.run("task.start()")
-    page.page.wait_for_timeout(600)
+    wait_told(page, task, "running")
     expect(word).to_have_text("Pending")
     page.page.evaluate("getSelection().removeAllRanges()")
     expect(word).to_have_text("Running", timeout=SOON)
@@ -132,7 +103,7 @@ def test_selected_text_and_a_hidden_tab_hold_the_list(staffed: Site, watch: Open
     show += "document.dispatchEvent(new Event('visibilitychange')); }"
     page.page.evaluate(show, True)
     worker.run("task.complete()")
-    page.page.wait_for_timeout(600)
+    wait_told(page, task, "completed")
     expect(word).to_have_text("Running")
     page.page.evaluate(show, False)
     expect(word).to_have_text("Completed", timeout=SOON)
@@ -156,17 +127,22 @@ def test_the_switch_is_remembered(staffed: Site, watch: Open) -> None:
 
 
 def test_a_server_that_is_killed_is_said_and_caught_up_with(staffed: Site, watch: Open) -> None:
-    """The list says that it may be old; when the server is back, it shows what was missed."""
+    """The list says that it may be old; the server back, it shows what was missed, each event once."""
     server, worker = staffed.start("daphne"), staffed.remote()
     task = worker.run(CREATE, name="Survivor")
     page = watch(LIST, server=server)
     page.forgiven = "ERR_CONNECTION_REFUSED|ERR_EMPTY_RESPONSE|WebSocket|Failed to load|ERR_"
+    worker.run("task.name = 'Survivor of the night'; task.save()")
+    expect(row(page, task).locator(".field-name")).to_have_text("Survivor of the night", timeout=SOON)
     server.kill()
     expect(state(page)).to_contain_text("what is shown may be old")
     worker.run("task.start(); task.report(30)")
     again = staffed.start("daphne", port=server.port)
     expect(row(page, task).locator(".rt-word")).to_have_text("Running", timeout=40_000)
     expect(state(page)).to_have_text("Live")
+    told = [f["id"] for f in page.frames if f["type"].startswith("task_") and "id" in f]
+    assert len(told) == len(set(told)) >= 2
+    assert [f["recovered"] for f in page.frames if "recovered" in f] == [True]
     again.stop()
 
 
@@ -264,6 +240,6 @@ def test_who_may_not_view_tasks_sees_nothing_live(staffed: Site, visit: Open) ->
     page = visit(user="clerk", path="/admin/")
     page.forgiven = "403|404|favicon"
     expect(page.page.get_by_role("link", name="Live dashboard")).to_have_count(0)
-    for path in (LIVE, f"{LIVE}panels/", f"{LIST}counts/", LIST):
+    for path in (LIVE, f"{LIVE}panels/", f"{LIST}counts/", f"{LIST}rows/", LIST):
         answer = page.context.request.get(f"{page.page.url.removesuffix('/admin/')}{path}")
         assert (answer.status, "rt-panels" in answer.text()) == (403, False)

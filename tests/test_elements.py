@@ -78,8 +78,13 @@ def test_a_task_moves_through_its_states_and_its_bar_never_goes_back(
     expect_state(page, "running", "Running")
     expect(bar(page)).not_to_have_attribute("aria-valuenow", re.compile(r".*"))
     expect(page.page.locator("task-progress")).to_have_attribute("data-indeterminate", "")
+    for motion, moves in (("no-preference", True), ("reduce", False)):
+        page.page.emulate_media(reduced_motion=motion)  # type: ignore[arg-type]
+        assert page.page.evaluate("document.getAnimations().length > 0") == moves
     worker.run("task.progress = 60; task.save()")
     expect(bar(page)).to_have_attribute("aria-valuenow", "60")
+    assert page.page.evaluate("document.getAnimations()") == []  # nor on the way there
+    expect(page.page.locator("task-progress .rt-pace")).to_have_text(re.compile("seconds left|about .* left"))
     worker.run("task.progress, task.message = 40, 'once more'; task.save()")
     expect(page.page.locator("task-progress .rt-message")).to_have_text("once more")
     expect(bar(page)).to_have_attribute("aria-valuenow", "60")
@@ -87,6 +92,7 @@ def test_a_task_moves_through_its_states_and_its_bar_never_goes_back(
     expect(bar(page)).to_have_attribute("aria-valuenow", "99")
     worker.run("Task.objects.get(pk=pk).cancel()", pk=task)
     expect_state(page, "cancelling", "Cancelling")
+    expect(page.page.locator("task-progress .rt-pace")).to_be_hidden()
     worker.run("task.refresh_from_db(); task.cancel()")
     expect_state(page, "cancelled", "Cancelled")
     expect(bar(page)).to_have_attribute("aria-valuenow", "99")
@@ -176,16 +182,21 @@ def test_a_list_shows_the_users_tasks_and_a_banner_the_notices(
 
 
 def test_a_list_says_when_there_are_more(page_site: Site, show: Callable[..., Visit]) -> None:
-    """Rendered and live: so many are shown, the newest, and that there are others."""
+    """Rendered and live: so many are shown, those that work and the newest, and that there are others."""
     worker = page_site.remote()
-    for name in ("First", "Second", "Third"):
+    worker.run("Task.objects.filter(owner__username='demo').delete(); None")
+    first = worker.run(CREATE, name="First")
+    for name in ("Second", "Third"):
         worker.run(CREATE, name=name)
+        worker.run("task.start(); task.complete()")
     page = show("{% task_list limit=2 %}")
-    expect(page.page.locator("task-list .rt-name")).to_have_text(["Third", "Second"])
-    expect(page.page.locator(".rt-more")).to_have_text("Only the newest 2 are shown.")
+    expect(page.page.locator("task-list .rt-name")).to_have_text(["First", "Third"])
+    expect(page.page.locator(".rt-more")).to_have_text("Only 2 are shown: the active ones and the newest.")
     worker.run(CREATE, name="Fourth")
-    expect(page.page.locator("task-list .rt-name")).to_have_text(["Fourth", "Third"])
-    expect(page.page.locator(".rt-more")).to_have_text("Only the newest 2 are shown.")
+    expect(page.page.locator("task-list .rt-name")).to_have_text(["Fourth", "First"])
+    worker.run("task = Task.objects.get(pk=pk); task.start(); task.complete()", pk=first)
+    expect(page.page.locator("task-list .rt-state").nth(1)).to_contain_text("Completed")
+    expect(page.page.locator(".rt-more")).to_have_text("Only 2 are shown: the active ones and the newest.")
 
 
 def _luminance(colour: str) -> float:

@@ -14,6 +14,7 @@ from playwright.sync_api import WebSocketRoute, expect
 from tests.kit.servers import Server
 from tests.kit.site import Site
 from tests.pages import Visit
+from tests.scripted import CREATE
 
 UNAVAILABLE = {"type": "error", "code": "unavailable", "message": "The event log cannot be reached."}
 # A page of the site on which nothing is connected yet.
@@ -30,6 +31,11 @@ async (token) => {
   window.client.start();
 }
 """
+#: Resolves when a new snapshot has come.
+ANEW = """() => new Promise((done) => {
+  client.addEventListener("snapshot", done, { once: true });
+  client.subscribe({ topic: "broadcasts" });
+}).then(() => null)"""
 
 
 def start(visited: Visit, token: str | None = None, renew: Callable[[], str | None] = lambda: None) -> None:
@@ -150,6 +156,32 @@ def test_a_subscribe_that_fails_for_a_moment_is_tried_again(
     start(page, page_site.token("demo"))
     wait_state(page, "live")
     assert len(asked) == 2
+
+
+def test_the_lines_of_a_task_are_let_go_with_it(page_site: Site, visit: Callable[..., Visit]) -> None:
+    """While it is watched, a new snapshot asks for those after the last one held; then no more."""
+    worker = page_site.remote()
+    task = worker.run(CREATE, name="Chatty")
+    page = visit(path=PATH)
+    start(page)
+    wait_state(page, "live")
+    page.page.evaluate("task => client.watch([task])", task)
+    page.page.wait_for_function("task => client.tasks.has(task)", arg=task)
+    worker.run("task.log('line 1')")
+    page.page.wait_for_function("task => client.lines.get(task)?.length === 1", arg=task, timeout=20_000)
+
+    def asked() -> list[str]:
+        return [address for address in page.requests if f"{task}/log/" in address]
+
+    assert asked() == []
+    with page.page.expect_request(f"**/{task}/log/?after=1"):
+        page.page.evaluate("client.follow('broadcasts')")
+    assert len(asked()) == 1
+    page.page.evaluate("task => client.unwatch([task])", task)
+    assert page.page.evaluate("client.lines.size") == 0
+    page.page.evaluate("client.unsubscribe({ topic: 'broadcasts' })")
+    page.page.evaluate(ANEW)
+    assert len(asked()) == 1
 
 
 @pytest.mark.requirement("W10")

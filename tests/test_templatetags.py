@@ -8,24 +8,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from django.template import Context, Template
-from django.test import RequestFactory
 
 from realtime import broadcasts
 from realtime.models import Task
+from tests.policy import INLINE
+from tests.tags import render
 
 SCRIPT = "<script>alert(1)</script>"
 COUNTED = "520 of 1,300 · 40 %"
-INLINE = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>|<style|\sstyle=|\son\w+=", re.IGNORECASE)
-
-
-def render(text: str, user: Any = None, **names: Any) -> str:
-    """Render a template with the tags loaded, for a request of that user."""
-    request = RequestFactory().get("/")
-    if user is not None:
-        request.user = user
-    rendered: str = Template("{% load realtime %}" + text).render(Context({"request": request, **names}))
-    return rendered
 
 
 def progress(task: Task) -> str:
@@ -81,8 +71,8 @@ def test_the_notices_of_this_user_are_there_before_any_script(
 ) -> None:
     """With level, title and sender, as text; those for others are not, nor any for who is not logged in."""
     user, other = make_user(), make_user()
-    broadcasts.send(f"At ten.{SCRIPT}", title="Maintenance", level="warning", sender=other)
-    broadcasts.send("For you.", audience={"kind": "users", "users": [user.pk]})
+    first = broadcasts.send(f"At ten.{SCRIPT}", title="Maintenance", level="warning", sender=other)
+    personal = broadcasts.send("For you.", audience={"kind": "users", "users": [user.pk]})
     broadcasts.send("For another.", audience={"kind": "users", "users": [other.pk]})
     gone = broadcasts.send("Taken back.")
     broadcasts.retract(gone)
@@ -90,7 +80,8 @@ def test_the_notices_of_this_user_are_there_before_any_script(
     assert html.index("For you.") < html.index("At ten.")
     assert "Warning" in html
     assert "Maintenance" in html
-    assert f"From {other.username}" in html
+    assert f"From {other.username} · {datetime.now(UTC):%Y-%m-%d}" in html
+    assert re.findall(r'data-id="([^"]+)"', html) == [str(personal.pk), str(first.pk)]
     assert "another" not in html
     assert "Taken back" not in html
     assert "<script" not in html

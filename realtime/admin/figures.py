@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.core.cache import cache
+from django.core.exceptions import BadRequest, ValidationError
 from django.db import connections
 from django.db.models import QuerySet
 from django.db.models.functions import Left
 from django.utils import timezone
 
 from realtime import log
+from realtime.admin.display import silence, silent_before
 from realtime.admin.listing import REACH, along
 from realtime.events import CANCELLED, COMPLETED, FAILED, PENDING, RUNNING, STATUSES
 from realtime.models import Task
+from realtime.models.public import public_data
 
 #: How many minutes the charts reach back.
 MINUTES = 60
@@ -62,6 +66,8 @@ class Hour(NamedTuple):
     missing: int
     #: Running tasks that were asked to stop long ago.
     stubborn: list[Any]
+    #: Other running tasks that have told nothing for long, the longest first.
+    silent: list[Any]
 
 
 def _tasks() -> QuerySet[Any]:
@@ -80,6 +86,14 @@ def counts() -> list[Count]:
     with connections[using].cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", params)
         return [Count(*pair) for pair in zip(STATUSES, cursor.fetchone(), strict=True)]
+
+
+def rows(ids: Sequence[str]) -> dict[str, Any]:
+    """Return tasks by their ids as clients are told them; a deleted one is missing. Raises ``BadRequest``."""
+    try:
+        return {str(task.pk): public_data(task) for task in _tasks().filter(pk__in=ids)}
+    except ValidationError as error:
+        raise BadRequest("Each id is a UUID.") from error
 
 
 def hour() -> Hour:
@@ -107,20 +121,33 @@ def read_hour(now: datetime | None = None) -> Hour:
         for created, started, finished in times:
             ended[status][_minute(start, finished)] += 1
             waits.append((created, started or finished))
-    running = along(_tasks(), "status", RUNNING, "-created_at", "-id")
-    columns = ("pk", "created_at", "started_at", "cancel_requested_at")
-    late, stubborn = now - timedelta(seconds=STUBBORN), []
-    for pk, created, started, asked in running.values_list(*columns)[:SAMPLE]:
+    late, stubborn, silent = now - timedelta(seconds=STUBBORN), [], []
+    for pk, created, started, asked, updated in _some_running():
         waits.append((created, started or created))
         if asked is not None and asked < late:
             stubborn.append(pk)
+        if asked is None and updated < silent_before():
+            silent.append((updated, pk))
     # From the other end of the same index.
     pending = along(_tasks(), "-status", PENDING, "created_at", "id")
     oldest = pending.values_list("created_at", flat=True).first()
     if oldest is not None:
         waits.append((oldest, now + timedelta(minutes=1)))
     missing = 0 if known == start else _minute(start, known) + 1
-    return Hour(start, ended, _waited(start, waits), oldest, missing, stubborn)
+    quiet = [pk for _, pk in sorted(silent)]
+    return Hour(start, ended, _waited(start, waits), oldest, missing, stubborn, quiet)
+
+
+def _some_running() -> Collection[Any]:
+    """Return the newest running tasks, and where there are more the oldest: those may have been forgotten."""
+    columns = ("pk", "created_at", "started_at", "cancel_requested_at", "updated_at")
+    newest = along(_tasks(), "status", RUNNING, "-created_at", "-id").values_list(*columns)
+    found = {row[0]: row for row in newest[:SAMPLE]}
+    if len(found) == SAMPLE:
+        # From the other end of the same index.
+        oldest = along(_tasks(), "-status", RUNNING, "created_at", "id").values_list(*columns)
+        found |= {row[0]: row for row in oldest[:SAMPLE]}
+    return found.values()
 
 
 def _minute(start: datetime, at: datetime) -> int:
@@ -148,25 +175,29 @@ def running() -> list[Any]:
 
 
 def finished() -> list[Any]:
-    """Return the tasks that ended last, the latest first."""
+    """Return the tasks that ended last, the latest first; one more than is shown, if there are more."""
     since = timezone.now() - RECENT
     ends = [along(_tasks().filter(finished_at__gte=since), "status", end, "-finished_at") for end in ENDS]
-    found = [task for rows in ends for task in _shown(rows)[:SHOWN]]
-    return sorted(found, key=lambda task: task.finished_at, reverse=True)[:SHOWN]
+    found = [task for rows in ends for task in _shown(rows)[: SHOWN + 1]]
+    return sorted(found, key=lambda task: task.finished_at, reverse=True)[: SHOWN + 1]
 
 
-def attention(stubborn: list[Any]) -> list[tuple[Any, str]]:
-    """Return tasks that somebody should look at, and why."""
+def attention(hour: Hour) -> list[tuple[Any, str]]:
+    """Return tasks that somebody should look at, and why: at most so many for each reason."""
     now = timezone.now()
     tasks = _tasks().filter(status=RUNNING)
     lost = _shown(tasks.filter(lease_expires_at__lt=now).order_by("lease_expires_at"))[:SHOWN]
     why = dict.fromkeys(lost, "Its worker has stopped reporting")
-    for task in _shown(tasks.filter(pk__in=stubborn[:SHOWN])):
+    for task in _shown(tasks.filter(pk__in=hour.stubborn[:SHOWN])):
         why.setdefault(task, "Was asked to stop, and has not")
+    # As they are now: one may have told something since the hour was read.
+    for task in _shown(tasks.filter(pk__in=hour.silent[:SHOWN]).order_by("updated_at")):
+        if told := silence(task):
+            why.setdefault(task, told)
     failed = along(_tasks().filter(finished_at__gte=now - RECENT), "status", FAILED, "-finished_at")
     for task in _shown(failed)[:FAILURES]:
         why[task] = task.begins or "Failed without a word"
-    return list(why.items())[: 2 * SHOWN]
+    return list(why.items())
 
 
 def _shown(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -9,13 +9,13 @@ from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 
-from realtime.admin import charts, clients, display, figures
-from realtime.admin.listing import ReadOnly
-from realtime.events import rfc3339
+from realtime.admin import bar, charts, clients, display, figures, processes
+from realtime.admin.listing import REACH, ReadOnly
+from realtime.events import RUNNING, rfc3339
 from realtime.models import Live
-from realtime.permissions import may_disconnect, may_view_all
+from realtime.permissions import VIEW_CONNECTIONS, VIEW_NODES, may, may_disconnect, may_view_all
+from realtime.templatetags.realtime import STALE_AFTER
 
 #: Milliseconds between two readings of what the live connection does not tell.
 POLL_MS = 5_000
@@ -49,6 +49,7 @@ class LiveAdmin(ReadOnly):
             "title": "Live dashboard",
             "opts": self.opts,
             "poll_ms": POLL_MS,
+            "stale_after": STALE_AFTER,
             "panels_url": reverse("admin:realtime_live_panels"),
         }
         return TemplateResponse(request, "admin/realtime/live/page.html", context)
@@ -60,22 +61,25 @@ class LiveAdmin(ReadOnly):
     def _figures(self, request: HttpRequest) -> dict[str, Any]:
         if not self.has_view_permission(request):
             raise PermissionDenied
-        hour = figures.hour()
+        hour, counts, ended = figures.hour(), figures.counts(), figures.finished()
         found: dict[str, Any] = {
-            "at": rfc3339(timezone.now()),
+            **bar.told(),
             "icons": display.ICONS,
-            "counts": [(count, display.badge(count.status)) for count in figures.counts()],
+            "counts": [(count, display.badge(count.status)) for count in counts],
             "chart": charts.draw(hour),
             "running": [_cells(task) for task in figures.running()],
-            "finished": [_cells(task) for task in figures.finished()],
-            "attention": [{**_cells(task), "why": why} for task, why in figures.attention(hour.stubborn)],
+            "running_count": next(count for count in counts if count.status == RUNNING),
+            "finished": [_cells(task) for task in ended[: figures.SHOWN]],
+            "finished_count": len(ended),
+            "attention": [{**_cells(task), "why": why} for task, why in figures.attention(hour)],
             "shown": figures.SHOWN,
+            "reach": REACH,
             "may_disconnect": may_disconnect(request.user),
         }
-        if request.user.has_perm("realtime.view_connection"):
+        if may(request.user, VIEW_CONNECTIONS):
             found["clients"] = clients.clients(found["may_disconnect"])
-        if request.user.has_perm("realtime.view_node"):
-            found["nodes"] = clients.nodes()
+        if may(request.user, VIEW_NODES):
+            found["nodes"] = processes.nodes()
         return found
 
 
@@ -86,6 +90,8 @@ def _cells(task: Any) -> dict[str, Any]:
         "status": display.status(task),
         "progress": display.progress(task),
         "lasted": display.lasted(task),
+        "created_at": rfc3339(task.created_at),
+        "finished_at": rfc3339(task.finished_at) if task.finished_at else "",
         "started": display.moment(task.started_at),
         "finished": display.moment(task.finished_at),
     }

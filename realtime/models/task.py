@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Collection, Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 from django.conf import settings
@@ -19,10 +18,13 @@ from realtime.models.lease import renewal
 from realtime.models.log import Event
 from realtime.models.public import owner_text, update_event
 from realtime.models.queryset import PRIVATE, TaskQuerySet, lock_rows
+from realtime.models.remembering import Remembering
 from realtime.models.work import Work
 
+_ACTIVE, _ENDED = models.Q(finished_at__isnull=True), models.Q(finished_at__isnull=False)
 
-class Task(Work):
+
+class Task(Work, Remembering):
     """One job. Each committed change of a public field is one event, whichever way it was written."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
@@ -63,9 +65,6 @@ class Task(Work):
 
     objects: ClassVar[Any] = TaskQuerySet.as_manager()
 
-    _loaded: dict[str, Any]
-    #: Fields written in a transaction that may never be committed.
-    _uncommitted: frozenset[str] = frozenset()
     #: The event of its creation.
     _born: Event
     #: The row as its deletion found it.
@@ -90,6 +89,11 @@ class Task(Work):
                 opclasses=["varchar_pattern_ops", "timestamptz_ops"],
                 name="realtime_task_name",
             ),
+            # What a snapshot shows of one owner: active tasks, which are few, and those that ended last.
+            models.Index(
+                fields=["owner", "-created_at", "-id"], condition=_ACTIVE, name="realtime_task_mine"
+            ),
+            models.Index(fields=["owner", "-finished_at"], condition=_ENDED, name="realtime_task_mine_ended"),
             # Asked by every process, every second. Who is finished has no lease, so it stays small.
             models.Index(
                 fields=["lease_expires_at"],
@@ -130,27 +134,6 @@ class Task(Work):
             else:
                 self._save_changes(using, alone, update_fields, take)
 
-    @classmethod
-    def from_db(
-        cls, db: str | None, field_names: Collection[str], values: Collection[Any], **options: Any
-    ) -> Task:
-        """Load a row and remember it, so that a save writes only what was changed since."""
-        task = super().from_db(db, field_names, values, **options)
-        task.remember()
-        return task
-
-    def refresh_from_db(
-        self,
-        using: str | None = None,
-        fields: Iterable[str] | None = None,
-        from_queryset: models.QuerySet[Task] | None = None,
-    ) -> None:
-        """Read the row again, or some of its fields, and remember what was read."""
-        names = None if fields is None else list(fields)
-        super().refresh_from_db(using, names, from_queryset)
-        self.remember(names)
-        self._uncommitted = frozenset() if names is None else self._uncommitted - set(names)
-
     def _save_table(self, *args: Any, **options: Any) -> bool:
         """Note a new row as it is written, before a receiver of ``post_save`` can change the instance."""
         updated: bool = super()._save_table(*args, **options)  # type: ignore[misc]
@@ -158,36 +141,6 @@ class Task(Work):
             self.remember()
             self._born = update_event(self)
         return updated
-
-    def remember(self, names: Collection[str] | None = None) -> None:
-        """Note the field values, or those of some fields, as those of the row."""
-        if names is None:
-            self._loaded = {}
-        for field in self._meta.concrete_fields:
-            name = field.attname
-            if name in self.__dict__ and (names is None or name in names or field.name in names):
-                # A copy, or a change inside of it would go unnoticed.
-                value = self.__dict__[name]
-                self._loaded[name] = transitions.clean_json(value) if name == "result" else value
-
-    def changes(self) -> set[str]:
-        """Return the names of the fields that may differ from those of the committed row."""
-        loaded = getattr(self, "_loaded", {})
-        return {
-            f.attname
-            for f in self._meta.concrete_fields
-            if f.attname in self.__dict__
-            and (
-                f.attname in self._uncommitted
-                or f.attname not in loaded
-                or self.__dict__[f.attname] != loaded[f.attname]
-            )
-        }
-
-    def differences(self, other: Task) -> set[str]:
-        """Return the names of the fields that differ between two states of one row."""
-        names = [field.attname for field in self._meta.concrete_fields]
-        return {name for name in names if getattr(self, name) != getattr(other, name)}
 
     def validate(self) -> None:
         """Clean the values in place; raise ``InvalidValue`` for one that cannot be stored."""
@@ -236,9 +189,7 @@ class Task(Work):
         self._write(row, changed, previous_owner, using, alone)
 
     def _write(self, row: Task, changed: set[str], previous_owner: str, using: str, alone: bool) -> None:
-        # If this fails or is rolled back, the next save writes them again.
-        self._uncommitted |= changed
-        transaction.on_commit(partial(self._committed, changed), using=using, robust=True)
+        self._until_committed(changed, using)
         if changed <= PRIVATE:
             super().save(using=using, update_fields=changed)
             return
@@ -246,20 +197,6 @@ class Task(Work):
             super().save(using=using, update_fields=changed)
         if "finished_at" in changed and row.status in FINAL:
             notify.after_commit(row, using)
-
-    def _committed(self, names: set[str]) -> None:
-        self._uncommitted -= names
-
-    def _adopt(self, row: Task, left_alone: set[str], changed: set[str]) -> None:
-        """Take over the row's values, so that this instance is not stale, but for unsaved ones.
-
-        Of deferred fields only those that ``changed``: they are going to be written from here.
-        """
-        names = (set(self.__dict__) | changed) - left_alone
-        names &= {field.attname for field in self._meta.concrete_fields}
-        for name in names:
-            setattr(self, name, getattr(row, name))
-        self.remember(names)
 
     def _merge(self, row: Task, chosen: set[str]) -> set[str]:
         """Put the chosen values onto the locked row; return the names of all that then differ."""

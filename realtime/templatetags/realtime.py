@@ -2,7 +2,7 @@
 
 >>> {% realtime_scripts %}          in the head: the stylesheet and the elements
 >>> {% task_progress task %}        a bar that moves
->>> {% task_list %}                 my tasks, the newest first
+>>> {% task_list %}                 my tasks, the active ones first
 >>> {% broadcasts %}                the notices that this user is to see
 >>> {% task_fragment task %}        a task as HTMX is sent it
 >>> {% events_url task %}           the address of the stream of such fragments
@@ -11,7 +11,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -66,13 +66,7 @@ def realtime_scripts(context: Context, socket: str = "ws") -> dict[str, Any]:
 
     ``socket`` is where the project serves the WebSocket, below its root.
     """
-    user = _user(context)
-    options = {"socket": f"{get_script_prefix()}{socket.lstrip('/')}"}
-    for name, view in _VIEWS.items():
-        try:
-            options[name] = reverse(f"realtime:{view}")
-        except NoReverseMatch:  # the project mounts only some of the doors
-            continue
+    user, options = _user(context), addresses(socket)
     if user is not None:
         options["user"] = str(user.pk)
         if token := context.get("csrf_token"):  # what a form of this page has too
@@ -101,21 +95,22 @@ def task_list(
     limit: int = 100,
     stale_after: int | None = None,
 ) -> dict[str, Any]:
-    """The tasks of a topic, ``mine`` or ``tasks``, newest first, as they are now; then it is live.
+    """The tasks of a topic, ``mine`` or ``tasks``, as they are now; then it is live.
 
-    As in a snapshot: those that are active, and those that ended in the last 24 hours. ``cancel`` and
-    ``retry`` are as of ``task_progress``; ``stale_after`` is how many seconds a worker may be silent.
+    As in a snapshot: first those that are active, then those that ended in the last 24 hours, of each the
+    newest first. One that ends stays in its place until the page is loaded anew. ``cancel`` and ``retry`` are
+    as of ``task_progress``; ``stale_after`` is how many seconds a worker may be silent.
     """
     user, limit = _user(context), min(limit, conf.SNAPSHOT_LIMIT)
-    found = [] if user is None else list(snapshots.tasks_of(topic, viewer_of(user))[: limit + 1])
+    found, more = ([], False) if user is None else snapshots.newest(topic, viewer_of(user), limit)
     return {
         "topic": topic,
         "label": label,
         "empty": empty,
         "limit": limit,
         "stale_after": stale_after,
-        "items": [shown(task, stale_after or STALE_AFTER) for task in found[:limit]],
-        "truncated": len(found) > limit,
+        "items": [shown(task, stale_after or STALE_AFTER) for task in found],
+        "truncated": more,
         **_doors(context, cancel, retry),
     }
 
@@ -150,6 +145,20 @@ def events_url(tasks: Task | Iterable[Task] = (), topic: str = "", position: int
     return f"{reverse('realtime:events')}?{urlencode(asked)}"
 
 
+def addresses(socket: str = "ws") -> dict[str, str]:
+    """Return where the client finds each door, as far as the project has mounted it.
+
+    They are below the script's prefix, as the page is that they are written into.
+    """
+    found = {"socket": f"{get_script_prefix()}{socket.lstrip('/')}"}
+    for name, view in _VIEWS.items():
+        try:
+            found[name] = reverse(f"realtime:{view}")
+        except NoReverseMatch:
+            continue
+    return found
+
+
 def _position_of(tasks: list[Task]) -> int | None:
     """Return a position up to which these instances hold all changes; None when one of them is stale."""
     position = log.position()
@@ -167,13 +176,16 @@ def _notices(user: Any) -> list[dict[str, Any]]:
     viewer, found = viewer_of(user), snapshots.load_notices()
     named = snapshots.load_named(viewer.user_id) if found.personal else []
     events = found.of(viewer, named).values()
-    return [shown_notice(event.data["message"], event.data.get("sender")) for event in events]
+    return [shown_notice(timestamp=event.timestamp, **event.data) for event in events]
 
 
-def shown_notice(message: dict[str, Any], sender: str | None) -> dict[str, Any]:
-    """Return what the templates write of a notice."""
-    word, _ = LEVELS.get(message["level"], (message["level"], ""))
-    return {**message, "word": word, "sender": sender}
+def shown_notice(
+    broadcast_id: str, timestamp: str, message: dict[str, Any], sender: str | None = None, **_: Any
+) -> dict[str, Any]:
+    """Return what the templates write of a notice, given its event's fields; ``timestamp`` is RFC 3339."""
+    word, _sign = LEVELS.get(message["level"], (message["level"], ""))
+    sent_at = datetime.fromisoformat(timestamp)
+    return {**message, "id": broadcast_id, "word": word, "sender": sender, "sent_at": sent_at}
 
 
 def shown(task: Task, stale_after: float | None = None) -> dict[str, Any]:
@@ -189,6 +201,7 @@ def shown(task: Task, stale_after: float | None = None) -> dict[str, Any]:
     doing = ": ".join(filter(None, (task.phase, task.message)))
     return {
         "task": task,
+        "active": task.status not in FINAL,
         "created": rfc3339(task.created_at),
         "state": state,
         "word": STATES[state],

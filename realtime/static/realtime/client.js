@@ -8,12 +8,16 @@ import { Alone, Tabs } from "./tabs.js";
 import { TIMING } from "./timing.js";
 import { siteUrls } from "./urls.js";
 
+/** Milliseconds for an answer over HTTP. */
+const PATIENCE_MS = 10_000;
+
 /**
  * Holds the present state of what it follows, and tells of it by events:
  *
- * - `state`: the connection's state changed; `detail` is {state, reason, retryIn, transport}
+ * - `state`: the connection's state changed; `detail` is `line`
  * - `snapshot`: all of `tasks` is new
  * - `change`: one task of `tasks` is new, changed or gone; `detail` is its id
+ * - `dropped`: one is held no longer, and is not gone: so many are held; `detail` is its id
  * - `broadcasts`: `broadcasts` has changed
  * - `log`: a line of a watched task; `detail` is {task_id, line}
  * - `topic`: an event of one of the site's own topics; `detail` is the frame: {topic, event, data, …}, where the
@@ -31,11 +35,12 @@ export class RealtimeClient extends EventTarget {
   #credential;
   #csrf;
   #urls;
-  #line = { state: null, reason: "", retryIn: null, transport: null };
+  #line = { state: null, reason: "", code: null, retryIn: null, transport: null };
   #paused = false;
   #running = false;
   #listening = new AbortController();
   #announced = false; // a change of what is wanted is about to be told
+  #behind = []; // the tasks whose lines are being asked for
 
   /**
    * Without `token` and `renew` the browser's session cookie is the credential.
@@ -93,7 +98,10 @@ export class RealtimeClient extends EventTarget {
     return this.#line.state;
   }
 
-  /** All about the state: {state, reason, retryIn, transport}. `transport`: `websocket`, `sse` or `polling`. */
+  /**
+   * All about the state: {state, reason, code, retryIn, transport}. `reason` and `code` are the server's message and
+   * code of an error; `transport` is `websocket`, `sse` or `polling`.
+   */
   get line() {
     return this.#line;
   }
@@ -118,6 +126,7 @@ export class RealtimeClient extends EventTarget {
 
   stop() {
     this.#leave();
+    this.#behind = [];
     this.#store.notices.stop();
     this.#setLine({ state: null });
   }
@@ -154,7 +163,7 @@ export class RealtimeClient extends EventTarget {
     this.#wantsOtherwise();
   }
 
-  /** Ask a task to stop. Resolves to its row as the server has it; rejects with an `Error` in the server's words. */
+  /** Ask a task to stop. Resolves to its row as the server has it; rejects with an `Error` in words for people. */
   cancel(taskId) {
     return this.#do("cancel", taskId);
   }
@@ -212,14 +221,14 @@ export class RealtimeClient extends EventTarget {
     if (this.#store.apply(frame)) this.dispatchEvent(new CustomEvent("frame", { detail: frame }));
   }
 
-  #refused({ reason, taskIds }) {
+  #refused({ problem, taskIds }) {
     if (taskIds) return this.#store.missing(taskIds);
     this.#leave();
-    this.#setLine({ state: "denied", reason });
+    this.#setLine({ state: "denied", reason: problem.message, code: problem.code });
   }
 
   #setLine(line) {
-    this.#told = { reason: "", retryIn: null, transport: null, ...line };
+    this.#told = { reason: "", code: null, retryIn: null, transport: null, ...line };
     const waits = this.#told.state === "live" && !this.#store.complete;
     const next = waits ? { ...this.#told, state: "catching-up" } : this.#told;
     const same = Object.keys(next).every((key) => next[key] === this.#line[key]);
@@ -234,16 +243,24 @@ export class RealtimeClient extends EventTarget {
 
   /** Lines may have been written while there was no subscription: ask for those after the last one held. */
   async #fill() {
-    for (const [id, held] of this.lines) {
-      if (held.length === 0) continue;
-      try {
-        const url = new URL(`${id}/log/?after=${this.#store.lines.last(id)}`, this.#urls.tasks);
-        const response = await fetch(url, { headers: this.#credential.headers });
-        const { lines = [] } = response.ok ? await response.json() : {};
-        for (const line of lines) this.#store.addLine(id, line);
-      } catch {
-        // The next snapshot asks again.
-      }
+    const ids = (this.#behind = this.#store.behind);
+    for (const id of ids) {
+      let more = true;
+      while (more && ids === this.#behind) more = await this.#read(id);
+    }
+  }
+
+  /** Ask for the lines after the last one of a task; resolves to whether there are more. */
+  async #read(id) {
+    try {
+      const url = new URL(`${id}/log/?after=${this.#store.lines.last(id) ?? 0}`, this.#urls.tasks);
+      const signal = AbortSignal.timeout(PATIENCE_MS);
+      const response = await fetch(url, { headers: this.#credential.headers, signal });
+      const { lines = [], later = false } = response.ok ? await response.json() : {};
+      for (const line of lines) this.#store.addLine(id, line);
+      return later && lines.length > 0 && this.#store.lines.last(id) !== null;
+    } catch {
+      return false; // the next snapshot asks again
     }
   }
 }

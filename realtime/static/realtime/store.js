@@ -26,6 +26,7 @@ export class Store {
   #acknowledged = { topics: new Set(), taskIds: new Set() };
   #incoming = null; // the rows of a snapshot until it is complete
   #awaited = null; // what that snapshot is of
+  #watched = new Set(); // the tasks whose lines may be missing after it
   #ended = new Set(); // tasks whose final state has come
   #kept = KEPT;
   #clockOffset = 0;
@@ -100,6 +101,7 @@ export class Store {
     this.#ended.delete(id);
     const watched = this.want.taskIds.delete(id);
     this.#acknowledged.taskIds.delete(id);
+    this.lines.byTask.delete(id);
     const row = this.tasks.get(id);
     if (row !== undefined && !this.#inTopic(row) && this.tasks.delete(id)) this.#tell("change", id);
     return watched;
@@ -127,8 +129,14 @@ export class Store {
     for (const id of ids) this.#taskGone({ task_id: id });
   }
 
+  /** The tasks of the last snapshot of whose lines some are held; more may have been written before it. */
+  get behind() {
+    return [...this.#watched].filter((id) => this.lines.byTask.has(id));
+  }
+
   /** Take a line that was asked for over HTTP, as if it had come. */
   addLine(id, line) {
+    if (!this.want.taskIds.has(id) && !this.#ended.has(id)) return; // nobody watches it any more
     if (this.lines.add(id, line)) this.#tell("log", { task_id: id, line });
   }
 
@@ -137,6 +145,7 @@ export class Store {
     this.#cursor = null;
     this.#incoming = new Map();
     this.#awaited = { topics: new Set(topics), taskIds: new Set(taskIds) };
+    this.#watched = new Set(taskIds);
     this.notices.startAfresh();
   }
 
@@ -175,29 +184,33 @@ export class Store {
     this.#bound();
   }
 
-  /** Of too many rows the oldest go, finished ones first; never one that is watched by its id. */
+  /** Of too many rows some go: those that ended first, then the oldest; never one that is watched by its id. */
   #bound() {
     if (this.tasks.size <= this.#kept + SPARE) return;
     const loose = [...this.tasks.values()].filter(({ task_id: id }) => !this.want.taskIds.has(id) && !this.#ended.has(id));
     const weight = ({ status }) => (FINAL.has(status) ? 0 : 1);
-    loose.sort((a, b) => weight(a) - weight(b) || Date.parse(a.created_at) - Date.parse(b.created_at));
+    const since = (row) => Date.parse(row.finished_at ?? row.created_at);
+    loose.sort((a, b) => weight(a) - weight(b) || since(a) - since(b));
     for (const { task_id: id } of loose.slice(0, this.tasks.size - this.#kept)) {
       this.tasks.delete(id);
-      this.#tell("change", id);
+      this.#tell("dropped", id);
     }
   }
 
+  /** It may be shown by somebody for whom it is held no longer. */
   #taskGone({ task_id: id }) {
-    const watched = this.want.taskIds.delete(id);
+    this.want.taskIds.delete(id);
     this.#acknowledged.taskIds.delete(id);
     this.#awaited?.taskIds.delete(id);
     this.#ended.delete(id);
     this.#incoming?.delete(id);
-    if (this.tasks.delete(id) || watched) this.#tell("change", id);
+    this.lines.byTask.delete(id);
+    this.tasks.delete(id);
+    this.#tell("change", id);
   }
 
   #line({ task_id: id, data, timestamp }) {
-    if (this.want.taskIds.has(id)) this.addLine(id, { timestamp, ...data });
+    this.addLine(id, { timestamp, ...data });
   }
 
   #subscribed({ topics, task_ids: ids }) {

@@ -1,4 +1,5 @@
-// <task-list topic="mine">: the tasks of a topic, the newest first. What the server rendered stays until it is live.
+// <task-list topic="mine">: the tasks of a topic, the active ones first, then the newest; none moves while it is
+// looked at. What the server rendered stays until it is live.
 
 import { prepare } from "./announcer.js";
 import { make, write } from "./dom.js";
@@ -7,6 +8,7 @@ import { number } from "./words.js";
 
 /** Before these there was nothing yet that could be old. */
 const BEGINS = new Set([null, "connecting", "catching-up"]);
+const FINAL = new Set(["completed", "failed", "cancelled"]);
 
 /**
  * A list of `<task-progress>`. `topic` is `mine` or `tasks`; `actions` offers to cancel and to retry; `label`
@@ -57,7 +59,7 @@ export class TaskList extends HTMLElement {
     this.#more = this.querySelector(".rt-more") ?? make("p", "rt-more");
     if (this.hasAttribute("label")) this.#list.setAttribute("aria-label", this.getAttribute("label"));
     for (const item of this.#list.children) {
-      this.#items.set(item.querySelector("task-progress").getAttribute("task-id"), item);
+      this.#items.set(this.#idOf(item), item);
     }
     this.append(this.#list, this.#more, this.#empty);
   }
@@ -97,31 +99,48 @@ export class TaskList extends HTMLElement {
     this.#items.get(id).querySelector("task-progress").task = task;
   }
 
-  #insert(id, { created_at: created }) {
+  /** One that ends stays where it is: the rows below would move under the mouse. */
+  #insert(id, { created_at: created, status }) {
     const [item, task] = [make("li"), document.createElement("task-progress")];
     item.dataset.created = created;
+    item.toggleAttribute("data-active", !FINAL.has(status));
     task.setAttribute("task-id", id);
     for (const name of ["actions", "stale-after"]) {
       if (this.hasAttribute(name)) task.setAttribute(name, this.getAttribute(name));
     }
     item.append(task);
     this.#items.set(id, item);
-    const next = [...this.#list.children].find((other) => other.dataset.created < created);
+    const active = item.hasAttribute("data-active");
+    const next = [...this.#list.children].find((other) => {
+      if (active !== other.hasAttribute("data-active")) return active;
+      return other.dataset.created < created;
+    });
     this.#list.insertBefore(item, next ?? null);
   }
 
-  /** Old ones go when there are too many: their number has a bound. */
+  /** Old ones go when there are too many: their number has a bound. Those that still work go last. */
   #finish() {
     while (this.#list.childElementCount > this.#limit) {
-      const last = this.#list.lastElementChild;
-      for (const [id, item] of this.#items) if (item === last) this.#items.delete(id);
-      last.remove();
+      const oldestFirst = [...this.#list.children].reverse();
+      const item = oldestFirst.find((one) => !this.#isActive(one)) ?? oldestFirst[0];
+      this.#items.delete(this.#idOf(item));
+      item.remove();
       this.#dropped = true;
     }
     this.#empty.hidden = this.#items.size > 0;
     const some = this.#truncated || this.#dropped;
-    write(this.#more, some ? `Only the newest ${number.format(this.#items.size)} are shown.` : "");
+    const shown = number.format(this.#items.size);
+    write(this.#more, some ? `Only ${shown} are shown: the active ones and the newest.` : "");
     this.#stale();
+  }
+
+  #idOf(item) {
+    return item.querySelector("task-progress").getAttribute("task-id");
+  }
+
+  #isActive(item) {
+    const task = this.#client.tasks.get(this.#idOf(item));
+    return task !== undefined && !FINAL.has(task.status);
   }
 
   #stale() {

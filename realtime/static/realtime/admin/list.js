@@ -3,10 +3,20 @@
 import { stateOf, write, writeDuration, writeProgress, writeState, writeTime } from "./cells.js";
 import { Watch } from "./watch.js";
 
-/** New tasks that are counted; of more it is said that there are more. */
+/** New tasks whose number is said; of more it is said that there are more. */
 const MANY = 100;
-/** Milliseconds between two readings of the counts, at least. */
+/** New tasks that are remembered, to know which of them have gone. */
+const REMEMBERED = 1_000;
+/** Milliseconds between two readings of the counts, at least; and after one that failed. */
 const COUNTS_MS = 1_000;
+const AGAIN_MS = 5_000;
+/** Milliseconds for an answer, and between two looks at whether rows may move. */
+const PATIENCE_MS = 10_000;
+const LOOK_MS = 250;
+/** Rows asked for at a time. */
+const TOGETHER = 50;
+/** What may still become something else. */
+const MOVING = new Set(["pending", "running", "cancelling"]);
 
 const counts = document.getElementById("rt-counts");
 const { chosen, newest } = counts.dataset;
@@ -16,12 +26,14 @@ const fresh = new Set();
 const born = Date.parse(document.getElementById("rt-bar").dataset.at);
 let counting = false;
 let moved = false;
+let uncounted = false; // there were more new tasks than are remembered
 
 for (const badge of document.querySelectorAll("#result_list .rt-status[data-task]")) {
   rows.set(badge.dataset.task, badge.closest("tr"));
 }
-const unfinished = [...rows].filter(([, row]) => !row.querySelector("[data-to]")).map(([id]) => id);
-const watch = new Watch(apply, { hold, taskIds: unfinished, state });
+// Not by their ids: a few pages of fifty would be more than one connection may be subscribed to.
+const own = { has: (id) => rows.has(id) || fresh.has(id) };
+const watch = new Watch(apply, { hold, own, state });
 
 /** Whoever is about to act on what he sees must find it where he saw it. */
 function hold() {
@@ -33,7 +45,8 @@ function hold() {
   return getSelection()?.toString() ? "text is selected" : "";
 }
 
-function apply(ids) {
+function apply(ids, missed) {
+  if (missed) catchUp();
   for (const id of ids) {
     const task = watch.client.tasks.get(id);
     const row = rows.get(id);
@@ -47,6 +60,20 @@ function apply(ids) {
 
 function state(now) {
   if (now === "live") recount();
+}
+
+/** Ask for the rows that may have moved unheard: before the page was live, or with more than it could remember. */
+async function catchUp() {
+  const unheard = (id) => watch.client !== null && !watch.client.tasks.has(id);
+  const moving = [...rows].filter(([, row]) => MOVING.has(row.querySelector(".rt-status").dataset.status));
+  const ids = moving.map(([id]) => id).filter(unheard);
+  for (let start = 0; start < ids.length; start += TOGETHER) {
+    const some = ids.slice(start, start + TOGETHER);
+    const found = await fetchJson(`${counts.dataset.rows}?${some.map((id) => `id=${id}`).join("&")}`);
+    if (found === null) return; // the next time that it is live
+    while (hold()) await rest(LOOK_MS);
+    for (const id of some.filter(unheard)) patch(rows.get(id), found[id]);
+  }
 }
 
 function patch(row, task) {
@@ -71,17 +98,17 @@ function patch(row, task) {
 function note(id, task) {
   const isNew = chosen ? Date.parse(task.updated_at) > born : Date.parse(task.created_at) > born;
   if (isNew && (!chosen || task.status === chosen)) {
-    if (fresh.size <= MANY) fresh.add(id);
+    if (fresh.size < REMEMBERED) fresh.add(id);
+    else uncounted ||= !fresh.has(id);
   } else fresh.delete(id);
 }
 
 function tellNews() {
   if (!newest) return;
-  const count = fresh.size > MANY ? `More than ${MANY}` : String(fresh.size);
+  const count = uncounted || fresh.size > MANY ? `More than ${MANY}` : String(fresh.size);
   const text = `${count} new task${fresh.size === 1 ? "" : "s"} — show`;
   if (news.hidden && fresh.size) watch.say("There are new tasks.");
   news.hidden = fresh.size === 0;
-  news.href = location.href;
   write(news, text);
 }
 
@@ -92,15 +119,27 @@ async function recount() {
   counting = true;
   while (moved) {
     moved = false;
-    try {
-      const response = await fetch(counts.dataset.url, { headers: { Accept: "application/json" } });
-      if (response.ok && !response.redirected) show(await response.json());
-    } catch {
-      // The connection's state says so.
-    }
-    await new Promise((rested) => setTimeout(rested, COUNTS_MS));
+    const found = await fetchJson(counts.dataset.url);
+    if (found) show(found);
+    else moved ||= watch.live; // else the connection's state says why, and it is read when it is back
+    await rest(found ? COUNTS_MS : AGAIN_MS);
   }
   counting = false;
+}
+
+/** Resolves to what the server answers, or null. */
+async function fetchJson(url) {
+  try {
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const response = await fetch(url, { headers: { Accept: "application/json" }, signal });
+    return response.ok && !response.redirected ? await response.json() : null;
+  } catch {
+    return null;
+  }
+}
+
+function rest(milliseconds) {
+  return new Promise((rested) => setTimeout(rested, milliseconds));
 }
 
 function show(found) {
