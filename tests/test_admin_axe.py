@@ -9,10 +9,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.admin_pages import LIST, LIVE
 from tests.kit.site import Site
 from tests.pages import Visit
 
-TASKS, LIVE = "/admin/realtime/task/", "/admin/realtime/live/"
 BROADCASTS = "/admin/realtime/broadcast/"
 EVERYTHING: dict[str, Any] = {"preload": False, "resultTypes": ["violations"]}
 #: All that the theme can change.
@@ -27,8 +27,22 @@ task = Task.objects.create(name='With lines', owner=ann)
 task.start(); task.log('One line', level='warning'); task.fail('No such file.', traceback='Traceback')
 str(task.pk)
 """
-
-
+#: Of the process that serves the pages, so that it is swept by nobody.
+CONNECT = """
+import uuid
+from django.utils import timezone
+from realtime.models import Connection, Node
+values = {'transport': 'websocket', 'format': 'json', 'address': '::1', 'position': 0, 'user_id': '0'}
+times = {'since': timezone.now(), 'seen_at': timezone.now()}
+node = Node.objects.latest('seen_at')
+rows = [Connection(id=uuid.uuid4(), node_id=node.pk, behind=b, **values, **times) for b in (True, False)]
+str(Connection.objects.bulk_create(rows)[0].pk)
+"""
+#: What moves; a colour that turns into another does not.
+MOVING = """
+document.getAnimations().map((one) => one.transitionProperty ?? one.animationName)
+  .filter((what) => !what.includes("color"))
+"""
 SEND = """
 from realtime import broadcasts
 ann = User.objects.get(username='reader')
@@ -45,6 +59,7 @@ def serious(page: Page, name: str) -> dict[str, list[Any]]:
     for scheme, rules in (("light", EVERYTHING), ("dark", CONTRAST)):
         page.emulate_media(color_scheme=scheme)  # type: ignore[arg-type]
         page.wait_for_timeout(300)  # the admin's links change their colour slowly
+        assert page.evaluate(MOVING) == []
         for one in Axe().run(page, options=rules).response["violations"]:
             if one["impact"] in ("serious", "critical"):
                 found[f"{one['id']} {name} {scheme}"] = [node["target"] for node in one["nodes"]]
@@ -52,17 +67,10 @@ def serious(page: Page, name: str) -> dict[str, list[Any]]:
     return found
 
 
-@pytest.fixture(scope="module")
-def reader(page_site: Site) -> str:
-    """Somebody who may do everything."""
-    page_site.create_user("reader", superuser=True)
-    return "reader"
-
-
 @pytest.fixture
-def read(reader: str, visit: Callable[..., Visit]) -> Callable[[str], Page]:
-    """Open pages as the reader; nothing moves on them unasked."""
-    page = visit(user=reader, path=TASKS)
+def read(staffed: Site, visit: Callable[..., Visit]) -> Callable[[str], Page]:
+    """Open pages as somebody who may do everything; nothing moves on them unasked."""
+    page = visit(user="reader", path=LIST)
     page.forgiven = "favicon|404|inline style|preload assets"  # axe's own
     page.page.emulate_media(reduced_motion="reduce", color_scheme="light")
     start = page.page.url.split("/admin/")[0]
@@ -78,13 +86,28 @@ def test_axe_finds_nothing_serious(page_site: Site, read: Callable[[str], Page])
     """On no page and in no theme: names, roles, contrast, order, keyboard."""
     task = page_site.remote().run(MAKE)
     found = {}
-    for path in (TASKS, f"{TASKS}{task}/change/", LIVE):
+    for path in (LIST, f"{LIST}{task}/change/", LIVE):
         page = read(path)
         expect(page.locator(".rt-state")).to_have_attribute("data-state", "live", timeout=15_000)
         found |= serious(page, path)
     assert found == {}
     bars = page.get_by_role("progressbar")
     expect(bars.first).to_have_attribute("aria-label", "Progress of A running task")
+
+
+def test_axe_finds_nothing_serious_on_lists_and_confirmations(
+    page_site: Site, read: Callable[[str], Page]
+) -> None:
+    """Connections, server processes, events; the pages that ask once more."""
+    task, client = page_site.remote().run(MAKE), page_site.remote().run(CONNECT)
+    lists = [f"/admin/realtime/{name}/" for name in ("connection", "node", "event")]
+    found = {}
+    for path in (*lists, f"{lists[0]}{client}/change/", f"{lists[0]}{client}/disconnect/"):
+        found |= serious(read(path), path)
+    page = read(f"{LIST}{task}/change/")
+    page.get_by_role("button", name="Retry…").click()
+    expect(page.get_by_role("button", name="Retry 1 task")).to_be_visible()
+    assert found | serious(page, "confirmation") == {}
 
 
 @pytest.mark.requirement("C7")

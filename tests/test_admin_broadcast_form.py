@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from realtime import broadcasts
 from realtime.models import Broadcast, Connection, Node
-from tests.test_admin_broadcasts import ADD, FORM, LIST
+from tests.broadcast_form import ADD, FORM, LIST
 
 Users = Callable[..., Any]
 
@@ -74,6 +74,7 @@ def test_what_is_critical_or_for_everyone_is_asked_once_more(
     asked = client.post(ADD, typed)
     assert asked.status_code == 200
     assert "Send this broadcast?" in asked.text
+    assert "cancel.js" not in asked.text  # its way back is a button of the form, which keeps what was typed
     assert '<dd data-fact="title">Power cut</dd>' in asked.text
     assert f"<strong>{values.get('audience_kind', 'everyone').capitalize()}</strong>" in asked.text
     assert "0 connections of 0 users" in asked.text
@@ -137,6 +138,12 @@ def test_an_error_loses_nothing_that_was_typed(engine: str, client: Client) -> N
     assert "Choose a group." in answer.text
     assert 'value="Power"' in answer.text
     assert "Soon.</textarea>" in answer.text
+    assert "maxlength" not in re.findall(r"<(?:input|textarea)[^>]*id_(?:title|message)", answer.text)
+    answer = client.post(ADD, TO_STAFF | {"title": "t" * 201, "message": "m" * 4001})
+    assert "at most 200 characters" in answer.text
+    assert "at most 4000 characters" in answer.text
+    assert "m" * 4001 in answer.text
+    assert not Broadcast.objects.exists()
 
 
 @pytest.mark.requirement("C5", "C7")

@@ -13,25 +13,9 @@ from django.utils import timezone
 
 from realtime import broadcasts, log
 from realtime.models import Broadcast, Event
+from tests.broadcast_form import ADD, FORM, LIST
 
 Users = Callable[..., Any]
-
-ADD, LIST = "/admin/realtime/broadcast/add/", "/admin/realtime/broadcast/"
-#: What a browser sends of the form as it is opened, with a message typed in.
-FORM = {
-    "type": "announcement",
-    "level": "info",
-    "title": "",
-    "message": "Soon.",
-    "dismissible": "on",
-    "audience_kind": "everyone",
-    "group": "",
-    "users": "",
-    "starts_at_0": "",
-    "starts_at_1": "",
-    "ends_at_0": "",
-    "ends_at_1": "",
-}
 
 
 CONFIRMED = {"_confirmed": "yes"}

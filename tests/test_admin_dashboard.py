@@ -19,7 +19,7 @@ from realtime.models import Connection, Node, Task
 from tests.ending import extra
 from tests.flows import Sites
 from tests.kit.waiting import aeventually
-from tests.test_admin_tasks import INLINE
+from tests.policy import INLINE
 
 #: More than a buffer holds.
 AT_ONCE = """
@@ -100,23 +100,46 @@ def test_the_last_hour_is_counted_by_minutes(engine: str) -> None:
     assert (round(hour.waited[59]), hour.missing) == (130, 0)
     drawn = charts.draw(hour)
     assert (drawn["total"], drawn["failed"], len(drawn["bars"])) == (2, 1, 2)
+    assert drawn["longest"] == "4\N{NO-BREAK SPACE}min 0\N{NO-BREAK SPACE}s"
+    Task.objects.create(name="waits longest", created_at=ago(1000))
+    fresh = charts.draw(figures.read_hour(now)._replace(waited=[0.0] * 60))
+    assert fresh["longest"] == fresh["oldest"]  # nobody waits longer than the longest did
     assert [sum(column) for column in zip(*(row["ended"] for row in drawn["rows"]), strict=True)] == [1, 1, 0]
 
 
 def test_what_needs_attention_says_why(engine: str) -> None:
-    """A worker that is lost, a task that does not stop, a failure of the last day; nothing else."""
+    """A lost worker, a task that does not stop, a silent one, a failure of the last day; nothing else."""
     now = timezone.now()
     Task.objects.create(name="lost", status="running", lease_expires_at=now - timedelta(minutes=1))
     Task.objects.create(name="deaf", status="running", cancel_requested_at=now - timedelta(minutes=5))
     Task.objects.create(name="failed", status="failed", error="No such file.")
     Task.objects.create(name="old", status="failed", finished_at=now - timedelta(days=2))
     Task.objects.create(name="asked", status="running", cancel_requested_at=now)
-    found = figures.attention(figures.read_hour().stubborn)
-    assert {task.name: why for task, why in found} == {
+    Task.objects.create(name="told", status="running", updated_at=now - timedelta(seconds=100))
+    silent = {"status": "running", "updated_at": now - timedelta(minutes=20, seconds=30)}
+    Task.objects.create(name="silent", **silent)
+    heard = Task.objects.create(name="heard of since", **silent)
+    hour = figures.read_hour()
+    heard.report(5)
+    assert {task.name: why.replace("\N{NO-BREAK SPACE}", " ") for task, why in figures.attention(hour)} == {
+        "silent": "No news for 20 min",
         "lost": "Its worker has stopped reporting",
         "deaf": "Was asked to stop, and has not",
         "failed": "No such file.",
     }
+
+
+def test_a_silent_task_is_found_behind_any_number_of_newer_ones(
+    engine: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is the oldest that are forgotten."""
+    monkeypatch.setattr(figures, "SAMPLE", 2)
+    long_ago = timezone.now() - timedelta(hours=1)
+    forgotten = {"status": "running", "created_at": long_ago, "updated_at": long_ago}
+    Task.objects.create(name="forgotten", **forgotten)
+    for number in range(4):
+        Task.objects.create(name=f"newer {number}", status="running")
+    assert [task.name for task, _ in figures.attention(figures.read_hour())] == ["forgotten"]
 
 
 @pytest.mark.requirement("F5")
@@ -126,7 +149,7 @@ def test_slow_clients_come_first_and_are_told_in_words(engine: str, make_user: C
     connection(eve)
     connection(bob, overflows=3, rtt_last_ms=12.4, rtt_mean_ms=20)
     connection(ann, behind=True, overflows=1)
-    assert [(one["who"], one["pace"][1], one["trip"]) for one in clients.clients(mine=True)] == [
+    assert [(one["who"], one["pace"][1], one["trip"]) for one in clients.clients(may_disconnect=True)] == [
         ("ann", "Behind, fell behind 1 time", "–"),
         ("bob", "Keeps up, fell behind 3 times", "12 ms, mean 20 ms"),
         ("eve", "Keeps up", "–"),
@@ -153,7 +176,10 @@ def test_a_disconnect_needs_its_permission_and_is_logged(
         assert client.post(url).status_code == 403
     chief = staff("view_connection", "delete_connection", "view_task")
     start = log.position()
-    assert "ann" in chief.get(url).content.decode()
+    asked = chief.get(url).content.decode()
+    assert "ann" in asked
+    assert 'href="/admin/realtime/live/" class="button cancel-link"' in asked
+    assert "admin/js/cancel.js" in asked  # "No" goes back to where one came from
     assert log.position() == start
     [message] = chief.post(url, follow=True).context["messages"]
     assert str(message) == "The websocket connection of ann is being closed."

@@ -14,11 +14,10 @@ from django.test import Client
 from realtime import log, replay
 from realtime.events import LogEvent
 from realtime.models import Task
+from tests.policy import INLINE
 
 LIST = "/admin/realtime/task/"
 SCRIPT = "<script>alert(1)</script>"
-#: What the site's policy forbids: scripts and styles in the page itself, and handlers.
-INLINE = re.compile(r"<script(?![^>]*\ssrc=)[^>]*>|<style|\sstyle=|\son\w+=", re.IGNORECASE)
 
 Staff = Callable[..., Client]
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from django import forms
 from django.contrib.admin.widgets import AdminRadioSelect
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
+from django.core.exceptions import ValidationError
 from django.utils import timezone
 
 from realtime import broadcasts
@@ -29,8 +31,11 @@ KINDS = {EVERYONE: "Everyone", STAFF: "Staff", GROUP: "A group", USERS: "Single 
 HELP = {
     "title": "Plain text. Markup is taken out when it is sent.",
     "message": "Plain text, with line breaks.",
-    "dismissible": "Each reader may put it away for himself.",
+    "dismissible": "Each reader may put it away for themselves.",
 }
+
+#: Characters of each text at most.
+LONGEST = {"title": 200, "message": 4000}
 
 
 class AudienceForm(forms.Form):
@@ -72,7 +77,15 @@ class AudienceForm(forms.Form):
         try:
             self.cleaned_data[name] = clean()
         except InvalidValue as error:
-            self.add_error(where or name, error.message)
+            self.refuse(error, where or name)
+
+    def refuse(self, error: InvalidValue, where: str | None) -> None:
+        """Say what is wrong by the field's label: its name is for those who write programs."""
+        where = where if where in self.fields else None
+        text = error.message.removeprefix("audience.")
+        if where and text.startswith(f"{where} "):
+            text = f"The {self[where].label.lower()}{text.removeprefix(where)}"
+        self.add_error(where, text)
 
     def _user_ids(self, text: str) -> list[Any]:
         names = set(text.replace(",", " ").split())
@@ -92,6 +105,24 @@ class AudienceForm(forms.Form):
         return sorted(found.values())
 
 
+class MomentField(forms.SplitDateTimeField):
+    """A date and a time of the current zone. Of an hour that a night has twice, the first is meant."""
+
+    def compress(self, data_list: Any) -> datetime | None:
+        """Return the moment; raise ``ValidationError`` for a time that a night leaves out."""
+        try:
+            moment: datetime | None = super().compress(data_list)
+        except ValidationError as error:
+            if error.code != "ambiguous_timezone":
+                raise
+            naive, zone = datetime.combine(*data_list), timezone.get_current_timezone()
+            moment = timezone.make_aware(naive, zone)
+            if timezone.make_naive(moment.astimezone(UTC), zone) != naive:
+                text = "The clocks go forward then, and there is no such time: choose a later one."
+                raise ValidationError(text, code="invalid") from None
+        return moment
+
+
 class BroadcastForm(ModelForm, AudienceForm):
     """What is sent, to whom, and when; empty times mean now, and an hour later."""
 
@@ -109,6 +140,10 @@ class BroadcastForm(ModelForm, AudienceForm):
         for name, text in HELP.items():
             if name in self.fields:
                 self.fields[name].help_text = text
+        for name in LONGEST:
+            if name in self.fields:
+                # A browser would cut what is pasted, and say nothing: we say what is too long.
+                self.fields[name].widget.attrs.pop("maxlength", None)
         zone = timezone.get_current_timezone_name()
         for name, label, empty in (
             ("starts_at", "Start", "now"),
@@ -131,18 +166,29 @@ class BroadcastForm(ModelForm, AudienceForm):
     def clean(self) -> dict[str, Any]:
         """Check the texts, the audience and the window as every other door does."""
         values: dict[str, Any] = super().clean() or self.cleaned_data
-        for name, longest in (("title", 200), ("message", 4000)):
+        for name, longest in LONGEST.items():
             if name in values:
-                self.take(
-                    name, lambda n=name, m=longest: plain_text(n, values[n], m, required=n == "message")
-                )
+                self.take(name, lambda n=name, m=longest: plain_text(n, values[n], m))
+        if not values.get("message", "-"):
+            self.add_error("message", "Nothing is left of it: what looks like markup is taken out.")
         self.take_audience(values)
         if "starts_at" in values and "ends_at" in values:
             try:
                 broadcasts.window(values["starts_at"], values["ends_at"])
             except InvalidValue as error:
-                self.add_error(error.field, error.message)
+                self.refuse_window(error)
         return values
+
+    def refuse_window(self, error: InvalidValue) -> None:
+        """Say what is wrong with the window, and what to do."""
+        start = self.cleaned_data.get("starts_at")
+        if error.field == "ends_at":
+            self.add_error("ends_at", "The end must be later than now, and later than the start.")
+        elif start is not None and start <= timezone.now():
+            text = "This start, and the hour after it, are past: choose a later one, or say when it ends."
+            self.add_error("starts_at", text)
+        else:
+            self.refuse(error, error.field)
 
     @property
     def must_be_confirmed(self) -> bool:

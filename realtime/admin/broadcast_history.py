@@ -124,7 +124,7 @@ def progress(broadcast: Broadcast) -> dict[str, Any]:
     if broadcast.complete:
         told = f"Complete: {nodes} {'was' if len(broadcast.nodes) == 1 else 'were'} alive, and all have told."
         if not broadcast.nodes:
-            told = "Complete: no server process was alive, so nobody was connected."
+            told = "Complete: nobody was connected."
         return found | {"reached": f"Reached {reach}.", "meaning": told}
     reports = Reach.objects.using(using).filter(broadcast_id=broadcast.pk, node_id__in=broadcast.nodes)
     told = f"{reports.count():,} of {nodes} told how many of their connections got it"
@@ -171,7 +171,7 @@ class StateFilter(admin.SimpleListFilter):
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
-        """Return the choices; of the rest there is no index, and it is all that is not these."""
+        """Return the states that have an index; the others have none and are no choice."""
         return [(SCHEDULED, "Scheduled"), (SENT, "Shown now")]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Model]) -> QuerySet[Model]:

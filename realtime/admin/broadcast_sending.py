@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import datetime
+from typing import Any, ClassVar
 
 from django.contrib.admin import helpers
+from django.contrib.admin.widgets import AdminSplitDateTime
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied
+from django.db import models
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -14,7 +17,7 @@ from django.utils import timezone
 
 from realtime import broadcasts, log
 from realtime.admin import broadcast_history as history
-from realtime.admin.broadcast_form import AudienceForm, BroadcastForm
+from realtime.admin.broadcast_form import AudienceForm, BroadcastForm, MomentField
 from realtime.admin.listing import BoundedAdmin
 from realtime.admin.reach import Estimate, estimate
 from realtime.admin.search import starting
@@ -33,6 +36,9 @@ class SendingAdmin(BoundedAdmin):
     """Adding a broadcast sends it. Every step is a page of the server; scripts only make them livelier."""
 
     form = BroadcastForm
+    formfield_overrides: ClassVar[Any] = {
+        models.DateTimeField: {"form_class": MomentField, "widget": AdminSplitDateTime}
+    }
     add_form_template = "admin/realtime/broadcast/add_form.html"
     fieldsets = (
         (None, {"fields": ("type", "level", "title", "message", "dismissible")}),
@@ -128,8 +134,8 @@ class SendingAdmin(BoundedAdmin):
             "send_to": to_whom[0].lower() + to_whom[1:],
             "names": history.names(audience),
             "later": bool(values["starts_at"] and begin > timezone.now()),
-            "begin": begin,
-            "end": end,
+            "begin": _when(begin),
+            "end": _when(end),
             "ends_at": values["ends_at"],
         }
         return TemplateResponse(request, "admin/realtime/broadcast/confirm.html", context)
@@ -166,7 +172,10 @@ class SendingAdmin(BoundedAdmin):
             return self._form_page(request, form)
         except InvalidValue as error:
             # True when the form was checked, and no longer: an end that has just passed.
-            form.add_error(error.field if error.field in form.fields else None, error.message)
+            if error.field in ("starts_at", "ends_at"):
+                form.refuse_window(error)
+            else:
+                form.refuse(error, error.field)
             return self._form_page(request, form)
         if earlier:
             self.message_user(request, "It had been sent before; nothing was sent twice.", "WARNING")
@@ -179,3 +188,10 @@ class SendingAdmin(BoundedAdmin):
     def _earlier(self, request: HttpRequest, key: str) -> bool:
         rows = Broadcast.objects.using(log.database())
         return bool(key) and rows.filter(sender_key=str(request.user.pk), idempotency_key=key).exists()
+
+
+def _when(moment: datetime) -> str:
+    """Return a time with its zone; in an hour that a night has twice, the abbreviation tells which."""
+    local, zone = timezone.localtime(moment), timezone.get_current_timezone_name()
+    short = local.tzname()
+    return f"{local:%Y-%m-%d %H:%M:%S}{f' {short}' if short != zone else ''}, {zone}"

@@ -13,8 +13,8 @@ from django.template.response import TemplateResponse
 from django.urls import path, reverse
 
 from realtime import broadcasts
+from realtime.admin import bar, display
 from realtime.admin import broadcast_history as history
-from realtime.admin import display
 from realtime.admin.broadcast_sending import SendingAdmin
 from realtime.models import Broadcast
 from realtime.permissions import may_broadcast
@@ -28,8 +28,8 @@ class BroadcastAdmin(SendingAdmin):
     """What was sent can be taken back, not changed and not deleted: it is the audit."""
 
     ordering = ("-created_at", "-id")
-    sortable_by = ("created_at",)
-    list_display = ("text", "level_shown", "to", "sent_by", "created_at", "state_shown", "reached")
+    sortable_by = ("created",)
+    list_display = ("text", "level_shown", "to", "sent_by", "created", "state_shown", "reached")
     list_defer = ("data",)
     list_filter = (history.StateFilter, "created_at")
     list_lookups = frozenset({"created_at__gte", "created_at__lt", "state"})
@@ -37,10 +37,16 @@ class BroadcastAdmin(SendingAdmin):
     change_form_template = "admin/realtime/broadcast/change_form.html"
     sent_fieldsets = (
         (None, {"fields": ("type", "title", "message", "data", "dismissible")}),
-        ("Audit", {"fields": ("sent_by", "created_at", "to", "names", "id")}),
-        ("Window", {"fields": ("starts_at", "ends_at", "published_at")}),
-        ("Retraction", {"fields": ("retracted_at", "retracted_by")}),
+        ("Audit", {"fields": ("sent_by", "created", "to", "names", "id")}),
+        ("Window", {"fields": ("starts", "ends", "published")}),
+        ("Retraction", {"fields": ("retracted", "retracted_by")}),
     )
+
+    created = display.time_column("created_at", "created at")
+    starts = display.time_column("starts_at", "start")
+    ends = display.time_column("ends_at", "end")
+    published = display.time_column("published_at", "sent at")
+    retracted = display.time_column("retracted_at", "retracted at")
 
     class Media:
         """Icons and words of levels and states."""
@@ -131,9 +137,9 @@ class BroadcastAdmin(SendingAdmin):
         if obj := kwargs.get("obj"):
             url = reverse("admin:realtime_broadcast_progress", args=[obj.pk])
             context |= {
+                **bar.told(),
                 **self._progress(request, obj),
                 "live": True,
-                "icons": display.ICONS,
                 "progress_url": url,
             }
         return super().render_change_form(request, context, *args, **kwargs)

@@ -23,7 +23,8 @@ GROUP = 5
 def draw(hour: Hour) -> dict[str, Any]:
     """Return all that the template needs of both charts."""
     totals = [sum(hour.ended[end][minute] for end in ENDS) for minute in range(MINUTES)]
-    most, longest = max([*totals, 1]), max([*hour.waited, 1.0])
+    waits = (timezone.now() - hour.oldest).total_seconds() if hour.oldest else 0.0
+    most, longest = max([*totals, 1]), max([*hour.waited, waits, 1.0])
     return {
         "width": WIDTH,
         "height": HEIGHT,
@@ -32,8 +33,8 @@ def draw(hour: Hour) -> dict[str, Any]:
         "total": sum(totals),
         "failed": sum(hour.ended[FAILED]),
         "line": " ".join(_points(hour.waited, longest)),
-        "longest": length(longest) if longest > 1 else "0 s",
-        "oldest": length((timezone.now() - hour.oldest).total_seconds()) if hour.oldest else "",
+        "longest": length(longest) if longest > 1 else "",
+        "oldest": length(waits) if hour.oldest else "",
         "missing": hour.missing,
         "missing_width": _number(hour.missing * STEP),
         "rows": [_row(hour, minute) for minute in range(0, MINUTES, GROUP)],

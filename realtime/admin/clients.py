@@ -1,16 +1,14 @@
-"""Connections and server processes in the admin: to look at, and to end a connection."""
+"""Connections in the admin: to look at, and to end one."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from django.contrib import admin, messages
 from django.contrib.auth import get_user_model
 from django.core.exceptions import PermissionDenied, ValidationError
 from django.db.models import QuerySet
-from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
@@ -18,14 +16,14 @@ from django.utils.html import format_html
 
 from realtime import log
 from realtime.admin import display
-from realtime.admin.listing import REACH, BoundedAdmin, ReadOnly, along
-from realtime.broadcasts import LEASE
+from realtime.admin.listing import BoundedAdmin, BoundedChangeList, ReadOnly
+from realtime.admin.processes import named
 from realtime.closing import disconnect
 from realtime.models import Connection, Node
-from realtime.permissions import may_disconnect
+from realtime.permissions import may_disconnect, may_view_all
 
-#: Rows of each that the dashboard shows: of the connections those that cannot keep up first.
-CLIENTS, NODES = 50, 50
+#: Rows that the dashboard shows, and what comes first, here and there: those that cannot keep up.
+CLIENTS, WORST_FIRST = 50, ("-behind", "-overflows", "-since", "-id")
 
 
 def names(user_ids: Iterable[str]) -> dict[str, str]:
@@ -57,9 +55,9 @@ def trip(connection: Connection) -> str:
     return f"{connection.rtt_last_ms:.0f} ms, mean {mean:.0f} ms"
 
 
-def clients(mine: bool) -> list[dict[str, Any]]:
-    """Return the connections that the dashboard shows; with ``mine``, those that may be ended have a link."""
-    rows = Connection.objects.using(log.database()).order_by("-behind", "-overflows", "-since", "-id")
+def clients(may_disconnect: bool) -> list[dict[str, Any]]:
+    """Return the connections that the dashboard shows; each has a link that ends it if its viewer may."""
+    rows = Connection.objects.using(log.database()).order_by(*WORST_FIRST)
     found = list(rows[:CLIENTS])
     who = names(row.user_id for row in found)
     return [
@@ -69,80 +67,125 @@ def clients(mine: bool) -> list[dict[str, Any]]:
             "since": display.moment(row.since),
             "trip": trip(row),
             "pace": pace(row),
-            "end": reverse("admin:realtime_connection_disconnect", args=[row.pk]) if mine else "",
+            "end": reverse("admin:realtime_connection_disconnect", args=[row.pk]) if may_disconnect else "",
         }
         for row in found
     ]
 
 
-def nodes() -> list[dict[str, Any]]:
-    """Return the server processes, the latest sign of life first, each with its health."""
-    using = log.database()
-    rows = Node.objects.using(using).order_by("-seen_at")
-    # By the database's clock, which wrote the times.
-    alive = set(
-        rows.filter(seen_at__gt=Now() - timedelta(seconds=LEASE)).values_list("pk", flat=True)[:NODES]
-    )
-    there = Connection.objects.using(using)
-    return [
-        {
-            "row": row,
-            "alive": row.pk in alive,
-            "since": display.moment(row.started_at),
-            "seen": display.moment(row.seen_at),
-            "clients": along(there, "node_id", row.pk).values("pk")[: REACH + 1].count(),
-        }
-        for row in rows[:NODES]
-    ]
+class Told(NamedTuple):
+    """What the row of a connection only points to."""
+
+    who: str
+    process: str
 
 
-@admin.register(Node)
-class NodeAdmin(ReadOnly, BoundedAdmin):
-    """The processes whose lease holds; those of others are swept."""
+def tell(connections: Iterable[Connection]) -> None:
+    """Note with each row whose it is and which process serves it: two queries for all of them."""
+    rows = list(connections)
+    who = names(row.user_id for row in rows)
+    processes = Node.objects.using(log.database()).in_bulk({row.node_id for row in rows})
+    for row in rows:
+        node = processes.get(row.node_id)
+        told = Told(who.get(row.user_id, f"user {row.user_id}"), named(node) if node else "–")
+        row.told = told  # type: ignore[attr-defined]
 
-    ordering = ("-seen_at",)
-    sortable_by = ("seen_at",)
-    list_display = ("host", "pid", "started_at", "seen_at")
-    fields = readonly_fields = ("id", "host", "pid", "started_at", "seen_at")
+
+class ConnectionList(BoundedChangeList):
+    """A page of connections, each with the names of what it points to."""
+
+    def get_results(self, request: HttpRequest) -> None:
+        """Read one page and its names."""
+        super().get_results(request)
+        tell(self.result_list)
 
 
 @admin.register(Connection)
 class ConnectionAdmin(ReadOnly, BoundedAdmin):
-    """Those that cannot keep up first."""
+    """The open connections, those that cannot keep up first."""
 
-    ordering = ("-behind", "-overflows", "-since", "-id")
-    sortable_by = ("behind",)
-    list_display = (
-        *("who", "transport", "address", "since", "trip", "sent", "behind", "overflows", "node_id"),
-    )
+    ordering = WORST_FIRST
+    sortable_by = ("pace",)
+    list_display = ("who", "transport", "address", "opened", "trip", "frames", "pace", "process")
     search_fields = ("user_id",)
     search_help_text = "A whole username, or the id of a connection or of a process."
     fields = (
-        *("who", "transport", "format", "address", "since", "seen_at", "tasks", "topics", "position"),
-        *("sent", "pace", "trip", "node_id", "end"),
+        *("who", "transport", "format", "address", "opened", "seen", "watched", "followed", "reached"),
+        *("frames", "pace", "trip", "process", "id", "end"),
     )
     readonly_fields = fields
+
+    class Media:
+        """How it is shown whether a client keeps up."""
+
+        css = {"all": ("realtime/admin/live.css",)}
+
+    opened = display.time_column("since", "since")
+    seen = display.time_column("seen_at", "as of")
 
     @admin.display(description="user")
     def who(self, connection: Connection) -> str:
         """Return whose it is."""
-        return names([connection.user_id]).get(connection.user_id, f"user {connection.user_id}")
+        return connection.told.who  # type: ignore[attr-defined,no-any-return]
+
+    @admin.display(description="process")
+    def process(self, connection: Connection) -> str:
+        """Return the server process that serves it."""
+        return connection.told.process  # type: ignore[attr-defined,no-any-return]
+
+    @admin.display(description="frames sent")
+    def frames(self, connection: Connection) -> str:
+        """Return how many frames it was sent."""
+        return f"{connection.sent:,}"
+
+    @admin.display(description="single tasks")
+    def watched(self, connection: Connection) -> str:
+        """Return how many tasks it watches one by one."""
+        return f"{connection.tasks:,}"
+
+    @admin.display(description="topics")
+    def followed(self, connection: Connection) -> str:
+        """Return what it has subscribed to."""
+        return ", ".join(connection.topics) or "–"
+
+    @admin.display(description="position in the log")
+    def reached(self, connection: Connection) -> str:
+        """Return up to where it has been served, as the log of events writes it."""
+        return str(connection.position)
 
     @admin.display(description="round trip")
     def trip(self, connection: Connection) -> str:
         """Return how long a ping takes."""
         return trip(connection)
 
-    @admin.display(description="keeps up")
+    @admin.display(description="keeps up", ordering="behind")
     def pace(self, connection: Connection) -> str:
-        """Return in words whether it keeps up."""
-        return pace(connection)[1]
+        """Return whether it keeps up: a sign and words."""
+        return format_html('<span class="rt-pace" data-pace="{}">{}</span>', *pace(connection))
 
     @admin.display(description="disconnect")
     def end(self, connection: Connection) -> str:
         """Return the way to the page that ends it."""
         url = reverse("admin:realtime_connection_disconnect", args=[connection.pk])
         return format_html('<a href="{}">Disconnect this client…</a>', url)
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[BoundedChangeList]:
+        """Return the list whose rows have names."""
+        return ConnectionList
+
+    def get_object(self, request: HttpRequest, object_id: str, from_field: str | None = None) -> Any:
+        """Return one connection with its names."""
+        found = super().get_object(request, object_id, from_field)
+        tell([found] if found else [])
+        return found
+
+    def render_change_form(
+        self, request: HttpRequest, context: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Call it by the name of its user."""
+        if obj := kwargs.get("obj"):
+            context["subtitle"] = f"{self.who(obj)}, {obj.transport}"
+        return super().render_change_form(request, context, *args, **kwargs)
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
         """Offer the end to those who may."""
@@ -179,6 +222,7 @@ class ConnectionAdmin(ReadOnly, BoundedAdmin):
         if connection is None:
             self.message_user(request, "Nothing was done: this connection has ended.", messages.WARNING)
             return back
+        tell([connection])
         if request.method == "POST":
             disconnect(connection)
             self.log_change(request, connection, "Disconnected.")
@@ -197,5 +241,4 @@ class ConnectionAdmin(ReadOnly, BoundedAdmin):
         return TemplateResponse(request, "admin/realtime/connection/disconnect.html", context)
 
     def _back(self, request: HttpRequest) -> str:
-        watches = request.user.has_perm("realtime.view_task")
-        return reverse(f"admin:realtime_{'live' if watches else 'connection'}_changelist")
+        return reverse(f"admin:realtime_{'live' if may_view_all(request.user) else 'connection'}_changelist")

@@ -1,20 +1,26 @@
-"""How a task looks in the admin: an icon and a word, a bar with its text, a length of time.
+"""How a task looks in the admin: an icon and a word, a bar with its text, its pace, lengths of time.
 
 The same elements are filled by ``static/realtime/admin/cells.js`` when the task moves.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
 
+from django.contrib import admin
 from django.templatetags.static import static
 from django.utils import timezone
 from django.utils.html import format_html
 
 from realtime.events import COMPLETED, RUNNING, rfc3339
 from realtime.models import Task
+from realtime.templatetags.realtime import STALE_AFTER
 
 ICONS = "realtime/admin/icons.svg"
+#: Between a number and its unit, which stand on one line.
+NBSP = "\N{NO-BREAK SPACE}"
 
 
 def state(task: Task) -> str:
@@ -61,17 +67,57 @@ def unknown(task: Task) -> bool:
 
 
 def progress(task: Task) -> str:
-    """Return a bar with its text; a bar without a value is one whose end nobody knows."""
+    """Return a bar with its text; a bar without a value is one whose end nobody knows.
+
+    Below it stands for how long a running task has been silent, once that is long.
+    """
     value = "" if unknown(task) else format_html(' value="{}"', percent(task))
     return format_html(
         '<span class="rt-progress" data-status="{}">'
         '<progress max="100"{} aria-label="Progress of {}"></progress>'
-        '<span class="rt-text">{}</span></span>',
+        '<span class="rt-text">{}</span><span class="rt-silence" data-after="{}"{}>{}</span></span>',
         state(task),
         value,
         task.name,
         progress_text(task),
+        str(STALE_AFTER),
+        format_html(' data-since="{}"', rfc3339(task.updated_at)) if state(task) == RUNNING else "",
+        silence(task),
     )
+
+
+def silent_before() -> datetime:
+    """Return the time since when a running task should have reported something."""
+    return timezone.now() - timedelta(seconds=STALE_AFTER)
+
+
+def silence(task: Task) -> str:
+    """Return for how long a running task has told nothing; "" when that is not long, or it is to stop."""
+    if state(task) != RUNNING or task.updated_at >= silent_before():
+        return ""
+    return f"No news for {rough((timezone.now() - task.updated_at).total_seconds())}"
+
+
+def pace(task: Task) -> str:
+    """Return how fast a task is, and of a running one how long yet: “5.2 per s · about 2 min left”.
+
+    What nobody knows is left out; of a task that is silent both would be guessed.
+    """
+    if silence(task):
+        return ""
+    known, parts = task.pace, []
+    if known.throughput:
+        parts.append(_rate(known.throughput))
+    if state(task) == RUNNING and known.eta is not None:
+        parts.append(f"about {rough(known.eta)} left")
+    return " · ".join(parts)
+
+
+def _rate(per_second: float) -> str:
+    units = ((1, "s"), (60, "min"), (3600, "h"))
+    seconds, unit = next((each for each in units if per_second * each[0] >= 1), units[-1])
+    rate = per_second * seconds
+    return f"{rate:,.0f} per {unit}" if rate >= 10 else f"{rate:.1f} per {unit}"
 
 
 def moment(at: datetime | None, word: str = "–") -> str:
@@ -95,12 +141,28 @@ def lasted(task: Task) -> str:
     )
 
 
+def time_column(name: str, label: str) -> Callable[..., str]:
+    """Return a method of an admin that shows a time of a row in the one form that all our pages have."""
+
+    @admin.display(description=label, ordering=name)
+    def shown(self: object, row: Any) -> str:
+        return moment(getattr(row, name))
+
+    return shown
+
+
 def length(seconds: float) -> str:
     """Return a length of time in its two largest units: “1 min 5 s”."""
     whole = max(0, round(seconds))
     minutes, hours, days = whole // 60, whole // 3600, whole // 86_400
     if days:
-        return f"{days} d {hours % 24} h"
+        return f"{days}{NBSP}d {hours % 24}{NBSP}h"
     if hours:
-        return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+        return f"{hours}{NBSP}h {minutes % 60}{NBSP}min"
+    return f"{minutes}{NBSP}min {whole % 60}{NBSP}s" if minutes else f"{whole}{NBSP}s"
+
+
+def rough(seconds: float) -> str:
+    """Return a length of time without the seconds, once it has minutes: “5 min”."""
+    minutes = round(max(0.0, seconds)) // 60
+    return f"{minutes}{NBSP}min" if 0 < minutes < 60 else length(seconds)

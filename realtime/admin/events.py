@@ -12,6 +12,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.http import HttpRequest
 from django.utils.html import format_html
 
+from realtime.admin.display import time_column
 from realtime.admin.listing import BoundedAdmin, ChoiceFilter, ReadOnly, along
 from realtime.models import Event
 from realtime.topics import is_own
@@ -26,24 +27,39 @@ class EventAdmin(ReadOnly, BoundedAdmin):
 
     ordering = ("-position",)
     sortable_by = ("position",)
-    list_display = ("position", "kind", "about", "version", "owner", "previous_owner", "created_at")
+    list_display = ("position", "kind", "about", "number", "owners", "created")
     list_defer = ("data",)
     list_filter = (("kind", ChoiceFilter),)
     list_choice = "-kind"
     list_lookups = frozenset({"kind__exact"})
     search_fields = ("task_id",)
     search_help_text = "The whole id of a task, a topic such as order.42, or a position."
-    fields = (
-        *("position", "kind", "task_id", "topic", "version", "owner", "previous_owner", "created_at"),
-        "content",
-    )
+    fields = ("position", "kind", "about", "number", "owners", "created", "content")
     readonly_fields = fields
+
+    class Media:
+        """The list in the room that it needs."""
+
+        css = {"all": ("realtime/admin/live.css",)}
+
+    created = time_column("created_at", "created at")
+
+    @admin.display(description="version")
+    def number(self, event: Event) -> str:
+        """Return the version that the event gave its task; only those have one."""
+        return str(event.version or "–")
+
+    @admin.display(description="owner's id")
+    def owners(self, event: Event) -> str:
+        """Return whose it is, and whose it was if that is what has changed."""
+        before = f", before {event.previous_owner}" if event.previous_owner else ""
+        return f"{event.owner or '–'}{before}"
 
     @admin.display(description="Task or topic")
     def about(self, event: Event) -> str:
         """Return what the event is of, and of a topic what happened."""
         if event.topic is None:
-            return event.task_id
+            return event.task_id or "–"
         return f"{event.topic}: {event.happened}"  # type: ignore[attr-defined]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
@@ -55,6 +71,8 @@ class EventAdmin(ReadOnly, BoundedAdmin):
     @admin.display(description="Data")
     def content(self, event: Event) -> str:
         """Return what the event tells, as indented JSON."""
+        if event.data is None:
+            return "It cannot be read."
         return format_html("<pre>{}</pre>", json.dumps(event.data, indent=2, ensure_ascii=False))
 
     def get_search_results(

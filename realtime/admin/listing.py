@@ -11,6 +11,7 @@ from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
+from django.utils.text import capfirst
 
 if TYPE_CHECKING:
     # Generic for the type checker only.
@@ -69,13 +70,20 @@ class BoundedPaginator(_Paginator):
 class BoundedChangeList(ChangeList):
     """A list in the order of an index, or in its reverse, and in no other."""
 
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        # Most come to look: that they are to select something is not what they are told.
+        self.title = str(capfirst(self.opts.verbose_name_plural))
+
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         """Return the admin's ordering; reversed when the first of its columns is asked for upwards.
 
         Any other ``?o=`` would sort the whole table. The column of a :class:`ChoiceFilter` in use leads.
         """
         ordering = [str(name) for name in self.model_admin.get_ordering(request)]
-        columns = {str(number): f"-{name}" for number, name in enumerate(self.list_display)}
+        columns = {
+            str(number): f"-{self.get_ordering_field(name)}" for number, name in enumerate(self.list_display)
+        }
         upwards = columns.get(self.params.get(ORDER_VAR, "")) == ordering[0]
         leading = cast("BoundedAdmin", self.model_admin).list_choice
         if f"{leading.removeprefix('-')}__exact" in self.params:
@@ -109,6 +117,7 @@ class BoundedAdmin(ModelAdmin):
     list_lookups: ClassVar[frozenset[str]] = frozenset()
 
     paginator = BoundedPaginator
+    empty_value_display = "–"
     list_per_page = 50
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER

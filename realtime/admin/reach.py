@@ -57,7 +57,7 @@ class Estimate(NamedTuple):
             verb = "are" if self.silent > 1 else "is"
             told = f"Incomplete: {self.silent:,} of {of} {verb} silent, and what it serves is not counted."
         elif not self.nodes:
-            told = "No server process is alive, so nobody is connected."
+            told = "Nobody is connected."
         elif self.more:
             told = "Incomplete: there are more than are counted here."
         else:

@@ -7,24 +7,24 @@ from collections import Counter
 from typing import Any
 
 from django.contrib import admin, messages
+from django.contrib.admin.views.main import PAGE_VAR
 from django.core.exceptions import PermissionDenied
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.template.response import TemplateResponse
 from django.urls import path, reverse
-from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.text import Truncator
 
-from realtime.admin import display, figures, history
+from realtime.admin import bar, display, figures, history
 from realtime.admin.actions import DEEDS, Deed, allowed, forecast
 from realtime.admin.listing import BoundedAdmin, ChoiceFilter
 from realtime.admin.search import SEARCH_LIMIT, find
-from realtime.events import rfc3339
 from realtime.exceptions import IllegalTransition
 from realtime.models import Task
-from realtime.permissions import may_view_all
+from realtime.permissions import ADD_TASK, CHANGE_TASK, VIEW_EVENTS, may, may_view_all
+from realtime.templatetags.realtime import STALE_AFTER
 
 #: How many tasks a message names, of those that were skipped for one reason.
 NAMED = 5
@@ -35,15 +35,17 @@ class TaskAdmin(BoundedAdmin):
     """Only name and owner can be edited; the status moves by the task's own methods, as everywhere."""
 
     ordering = ("-created_at", "-id")
-    sortable_by = ("created_at",)
-    list_display = ("name", "status_shown", "owner", "progress_shown", "created_at", "started", "lasted")
+    sortable_by = ("created",)
+    list_display = ("name", "status_shown", "owner", "progress_shown", "created", "started", "lasted")
     list_select_related = ("owner",)
     list_defer = figures.LARGE
     list_filter = (("status", ChoiceFilter), "created_at")
     list_choice = "status"
     list_lookups = frozenset({"status__exact", "created_at__gte", "created_at__lt"})
     search_fields = ("name",)
-    search_help_text = "The beginning of a name (A is not a), an owner's whole username, or a task's id."
+    search_help_text = (
+        "The beginning of a name (capital letters matter), an owner's whole username, or a task's id."
+    )
     actions = ("cancel_selected", "retry_selected", "fail_selected")
     change_list_template = "admin/realtime/task/change_list.html"
     change_form_template = "admin/realtime/task/change_form.html"
@@ -56,12 +58,7 @@ class TaskAdmin(BoundedAdmin):
             {
                 "classes": ("collapse",),  # the timeline tells them in words
                 "fields": (
-                    "created_at",
-                    "started_at",
-                    "updated_at",
-                    "finished_at",
-                    "cancel_requested_at",
-                    "lease_expires_at",
+                    *("created", "began", "updated", "finished", "asked_to_stop", "lease_ends"),
                     "version",
                 ),
             },
@@ -69,9 +66,15 @@ class TaskAdmin(BoundedAdmin):
     )
     readonly_fields = (
         *("id", "retry_of_text", "error", "result_text", "traceback_text"),
-        *("created_at", "started_at", "updated_at", "finished_at", "cancel_requested_at"),
-        *("lease_expires_at", "version"),
+        *("created", "began", "updated", "finished", "asked_to_stop", "lease_ends", "version"),
     )
+
+    created = display.time_column("created_at", "created at")
+    began = display.time_column("started_at", "started at")
+    updated = display.time_column("updated_at", "updated at")
+    finished = display.time_column("finished_at", "finished at")
+    asked_to_stop = display.time_column("cancel_requested_at", "asked to stop at")
+    lease_ends = display.time_column("lease_expires_at", "lease ends at")
 
     # -- what is shown ------------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class TaskAdmin(BoundedAdmin):
     @admin.display(description="Retry of")
     def retry_of_text(self, task: Task) -> str:
         """Return the id of the task that this one retries; that task may be gone."""
-        return str(task.retry_of_id or "")
+        return str(task.retry_of_id or "–")
 
     @admin.display(description="Result")
     def result_text(self, task: Task) -> str:
@@ -141,24 +144,34 @@ class TaskAdmin(BoundedAdmin):
 
     def has_cancel_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user may cancel any task, or give it up."""
-        return request.user.has_perm("realtime.change_task")
+        return may(request.user, CHANGE_TASK)
 
     def has_retry_permission(self, request: HttpRequest) -> bool:
         """Tell whether the user may create tasks, and so retry one."""
-        return request.user.has_perm("realtime.add_task")
+        return may(request.user, ADD_TASK)
 
     # -- pages --------------------------------------------------------------------------------
 
     def get_urls(self) -> list[Any]:
-        """Add the counts by status, which the list reads again when something has changed."""
-        counts = path("counts/", self.admin_site.admin_view(self.counts_view), name="realtime_task_counts")
-        return [counts, *super().get_urls()]
+        """Add what the list reads again: the counts by status, and rows that it has not been told of."""
+        wrap = self.admin_site.admin_view
+        return [
+            path("counts/", wrap(self.counts_view), name="realtime_task_counts"),
+            path("rows/", wrap(self.rows_view), name="realtime_task_rows"),
+            *super().get_urls(),
+        ]
 
     def counts_view(self, request: HttpRequest) -> JsonResponse:
         """Answer how many tasks there are by status, as they are written."""
         if not self.has_view_permission(request):
             raise PermissionDenied
         return JsonResponse({count.status: count.text for count in figures.counts()})
+
+    def rows_view(self, request: HttpRequest) -> JsonResponse:
+        """Answer the tasks ``?id=…&id=…``, a page of them at most."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        return JsonResponse(figures.rows(request.GET.getlist("id")[: self.list_per_page]))
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Add the counts, and what the page needs to go on by itself."""
@@ -167,7 +180,10 @@ class TaskAdmin(BoundedAdmin):
             extra_context = {
                 **(extra_context or {}),
                 **self._live(request),
-                "counts": [(count, display.badge(count.status)) for count in figures.counts()],
+                "counts": [
+                    (count, display.badge(count.status), _with_status(request, count.status))
+                    for count in figures.counts()
+                ],
                 "chosen": chosen,
                 # Of a search, of an older page and of another order it is not known what would come on top.
                 "newest": not set(request.GET) - {"status__exact"},
@@ -186,18 +202,18 @@ class TaskAdmin(BoundedAdmin):
                 "task_status": display.status(obj),
                 "task_progress": display.progress(obj),
                 "task_lasted": display.lasted(obj),
+                "task_pace": display.pace(obj),
+                "stale_after": STALE_AFTER,
+                # Without the status, which moves.
+                "subtitle": obj.name,
                 "deeds": [deed for deed in deeds if allowed(deed, obj)],
-                "may_view_events": request.user.has_perm("realtime.view_event"),
+                "may_view_events": may(request.user, VIEW_EVENTS),
             }
         return super().render_change_form(request, context, *args, **kwargs)
 
     def _live(self, request: HttpRequest) -> dict[str, Any]:
         """Return what a live page is told; who may not view all tasks would be refused the events."""
-        return {
-            "live": may_view_all(request.user),
-            "at": rfc3339(timezone.now()),
-            "icons": display.ICONS,
-        }
+        return {**bar.told(), "live": may_view_all(request.user)}
 
     # -- actions ------------------------------------------------------------------------------
 
@@ -257,6 +273,16 @@ class TaskAdmin(BoundedAdmin):
             rest = [f"{len(names) - NAMED:,} more"] * (len(names) > NAMED)
             text = f"Skipped {_tasks(len(names))} ({', '.join(shown + rest)}): {why}"
             self.message_user(request, text, messages.WARNING)
+
+
+def _with_status(request: HttpRequest, status: str) -> str:
+    """Return the query of the list with this status chosen, or left if it is; a search stays."""
+    asked = request.GET.copy()
+    asked.pop(PAGE_VAR, None)
+    left = asked.pop("status__exact", [""])[-1] == status
+    if not left:
+        asked["status__exact"] = status
+    return f"?{asked.urlencode()}"
 
 
 def _tasks(count: int) -> str:

@@ -20,6 +20,8 @@ class Node(models.Model):
         """Written by the hubs only."""
 
         default_permissions = ("view",)
+        verbose_name = "server process"
+        verbose_name_plural = "server processes"
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"

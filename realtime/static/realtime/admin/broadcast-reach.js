@@ -44,13 +44,19 @@ export class Reach {
     const signal = AbortSignal.any([asking.signal, AbortSignal.timeout(PATIENCE_MS)]);
     try {
       const response = await fetch(this.#place.dataset.url, { method: "POST", body, signal });
-      if (!response.ok || response.redirected) throw new Error("refused");
+      if (response.redirected) return this.#old("you are logged out.");
+      if (response.status === 403) return this.#old("you may not send any more, or this page is too old. Reload it.");
+      if (!response.ok) throw new Error("refused");
       this.#show(await response.json());
     } catch {
       if (asking.signal.aborted) return; // another asking is under way
-      this.#place.dataset.complete = "";
-      write(this.#find(".broadcast-note"), "Old: the server does not answer.");
+      this.#old("the server does not answer.");
     }
+  }
+
+  #old(why) {
+    this.#place.dataset.complete = "";
+    write(this.#find(".broadcast-note"), `Old: ${why}`);
   }
 
   #show({ text, note, problem, complete, at }) {

@@ -1,4 +1,7 @@
-// A task's cells: its status, its bar and its times, as the server wrote them (`display.py`), kept up to date.
+// A task's cells: its status, its bar, its pace and its times, as the server wrote them (`display.py`), kept up to
+// date.
+
+import { remaining, throughput } from "../pace.js";
 
 const FINAL = new Set(["completed", "failed", "cancelled"]);
 const number = new Intl.NumberFormat("en");
@@ -10,13 +13,19 @@ export function stateOf(task) {
   return task.status === "running" && task.cancel_requested_at ? "cancelling" : task.status;
 }
 
-/** A length of time in its two largest units: “1 min 5 s”. */
+/** A length of time in its two largest units: “1 min 5 s”; a number and its unit stand on one line. */
 export function length(milliseconds) {
   const seconds = Math.max(0, Math.round(milliseconds / 1000));
   const [minutes, hours, days] = [60, 3600, 86_400].map((unit) => Math.floor(seconds / unit));
-  if (days > 0) return `${days} d ${hours % 24} h`;
-  if (hours > 0) return `${hours} h ${minutes % 60} min`;
-  return minutes > 0 ? `${minutes} min ${seconds % 60} s` : `${seconds} s`;
+  if (days > 0) return `${days}\u00a0d ${hours % 24}\u00a0h`;
+  if (hours > 0) return `${hours}\u00a0h ${minutes % 60}\u00a0min`;
+  return minutes > 0 ? `${minutes}\u00a0min ${seconds % 60}\u00a0s` : `${seconds}\u00a0s`;
+}
+
+/** A length of time without the seconds, once it has minutes: “5 min”. */
+export function rough(milliseconds) {
+  const minutes = Math.floor(Math.max(0, Math.round(milliseconds / 1000)) / 60);
+  return minutes > 0 && minutes < 60 ? `${minutes}\u00a0min` : length(milliseconds);
 }
 
 /** Change text only where it differs: a screen reader, a selection and the layout are left alone. */
@@ -44,6 +53,32 @@ export function writeProgress(cell, task) {
   else bar.value = percent;
   cell.dataset.status = stateOf(task);
   write(cell.querySelector(".rt-text"), progressText(task, unknown ? null : percent));
+  hear(cell.querySelector(".rt-silence"), task);
+}
+
+/** It has just been heard of; `tickAll` tells when that is long ago. */
+function hear(place, task) {
+  const since = stateOf(task) === "running" ? task.updated_at : undefined;
+  if (!place || place.dataset.since === since) return;
+  if (since) place.dataset.since = since;
+  else delete place.dataset.since;
+  write(place, "");
+}
+
+/** How fast it is and how long yet: “5.2 per s · about 2 min left”; nothing of what nobody knows. */
+export function writePace(place, task, now) {
+  const runs = stateOf(task) === "running";
+  const silent = runs && now - Date.parse(task.updated_at) > Number(place.dataset.after) * 1000;
+  const [rate, left] = [throughput(task, now), runs ? remaining(task, now) : null];
+  const parts = [rate ? rateText(rate) : "", left === null ? "" : `about ${rough(left)} left`];
+  write(place, silent ? "" : parts.filter(Boolean).join(" · "));
+}
+
+function rateText(perSecond) {
+  const units = [[1, "s"], [60, "min"], [3600, "h"]];
+  const [seconds, unit] = units.find(([seconds]) => perSecond * seconds >= 1) ?? units.at(-1);
+  const rate = perSecond * seconds;
+  return `${rate >= 10 ? number.format(Math.round(rate)) : rate.toFixed(1)} per ${unit}`;
 }
 
 function progressText(task, percent) {
@@ -80,9 +115,13 @@ export function writeDuration(place, task, now) {
   tick(place, now);
 }
 
-/** Let the durations below `root` go on. */
+/** Let the durations below `root` go on, and the silences. */
 export function tickAll(root, now) {
   for (const place of root.querySelectorAll(".rt-duration[data-from]:not([data-to])")) tick(place, now);
+  for (const place of root.querySelectorAll(".rt-silence[data-since]")) {
+    const silent = now - Date.parse(place.dataset.since);
+    write(place, silent > Number(place.dataset.after) * 1000 ? `No news for ${rough(silent)}` : "");
+  }
 }
 
 function tick(place, now) {

@@ -1,6 +1,6 @@
 // The page of a task, live: what it is doing, its log, and a warning when the form has become stale.
 
-import { isFinal, stateOf, write, writeDuration, writeProgress, writeState } from "./cells.js";
+import { isFinal, stateOf, write, writeDuration, writePace, writeProgress, writeState } from "./cells.js";
 import { Log } from "./log.js";
 import { morph, read } from "./morph.js";
 import { Watch } from "./watch.js";
@@ -14,9 +14,21 @@ const { task: id, name, owner } = now.dataset;
 let status = now.querySelector(".rt-status").dataset.status;
 let version = Number(now.dataset.version);
 let reading = null;
+/** Milliseconds between two looks at how fast it is, and after which an answer is not waited for any more. */
+const LOOK_MS = 1_000;
+const PATIENCE_MS = 10_000;
 
 const watch = new Watch(apply, { taskIds: [id], frame, state });
 const log = new Log(watch.zone);
+setInterval(look, LOOK_MS);
+
+/** Its pace changes with the clock too; of what may be old it would be a guess. */
+function look() {
+  const place = now.querySelector(".rt-speed");
+  const task = watch.live ? watch.client.tasks.get(id) : undefined;
+  if (task) writePace(place, task, watch.now());
+  else write(place, "");
+}
 
 function state(now) {
   if (now === "live") log.catchUp();
@@ -39,6 +51,7 @@ function apply(ids) {
   writeProgress(now.querySelector(".rt-progress"), task);
   writeDuration(now.querySelector(".rt-duration"), task, watch.now());
   if (task.message !== undefined) write(now.querySelector(".rt-message"), task.message.slice(0, 500));
+  look();
   if (moved) compare(task);
   if (stateOf(task) === status) return;
   status = stateOf(task);
@@ -56,7 +69,6 @@ function compare(task) {
 
 function warn(text) {
   write(stale.querySelector("span"), text);
-  stale.querySelector("a").href = location.href;
   stale.hidden = false;
 }
 
@@ -64,7 +76,8 @@ function warn(text) {
 async function refresh(ended) {
   reading?.abort();
   reading = new AbortController();
-  const page = await read(location.href, reading.signal);
+  const signal = AbortSignal.any([reading.signal, AbortSignal.timeout(PATIENCE_MS)]);
+  const page = await read(location.href, signal);
   if (!page) return;
   for (const selector of PIECES) {
     const next = page.querySelectorAll(selector);
