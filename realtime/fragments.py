@@ -226,7 +226,7 @@ def _ended(topics: Iterable[str], reason: str) -> Iterator[Part]:
 
 
 def _notice(frame: server.Broadcast) -> dict[str, Any]:
-    return {"notice": shown_notice(frame.message, frame.sender)}
+    return {"notice": shown_notice(frame.broadcast_id, frame.timestamp, frame.message, frame.sender)}
 
 
 @lru_cache(maxsize=256)

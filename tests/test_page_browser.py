@@ -169,6 +169,7 @@ def test_logging_out_in_another_tab_ends_it_here(visit: Callable[..., Visit]) ->
     tab.get_by_role("button", name="Log out").click()
     page.wait_state("denied", seconds=10)
     expect(page.connection).to_contain_text("Disconnected")
+    expect(page.connection.locator(".rt-detail")).to_contain_text("You are logged out.")
     assert page.wait_frame("error")["code"] == "revoked"
     assert len(page.sockets) == sockets + 1
     page.page.get_by_role("link", name="Log in again").click()
@@ -181,7 +182,7 @@ def test_a_user_who_is_no_longer_active_is_told(page_site: Site, visit: Callable
     page.wait_state("live")
     page_site.remote().run("user = User.objects.get(username='gone'); user.is_active = False; user.save()")
     page.wait_state("denied")
-    expect(page.connection).to_contain_text("The session is not that of a logged-in user.")
+    expect(page.connection).to_contain_text("You are logged out.")
     assert page.wait_frame("error")["code"] == "user_inactive"
 
 

@@ -16,6 +16,12 @@ from tests.scripted import CREATE, SAVES
 
 #: What the browser itself says of a line that is refused or cut.
 NOISE = r"WebSocket connection to|Failed to load resource"
+#: An answer of a site that is asked too often.
+BUSY: dict[str, Any] = {
+    "status": 429,
+    "headers": {"Retry-After": "1"},
+    "json": {"code": "throttled", "message": "Wait."},
+}
 
 
 def broken(visit: Callable[..., Visit], box: Any, **credential: Any) -> Visit:
@@ -53,7 +59,10 @@ def test_a_proxy_that_blocks_the_upgrade_gets_an_event_stream(
 def test_a_proxy_that_holds_streams_back_too_is_polled_through(
     page_site: Site, page_server: Server, visit: Callable[..., Visit]
 ) -> None:
-    """Nothing of the stream comes in time: the client asks again and again, each change comes once."""
+    """Nothing of the stream comes in time: the client asks again and again, each change comes once.
+
+    Told to wait, it waits as long as it was told to.
+    """
     with Middlebox(page_server, blocks_upgrades=True, holds_streams=True) as box:
         page = broken(visit, box)
         scripted.wait_live(page.page, "polling")
@@ -61,6 +70,11 @@ def test_a_proxy_that_holds_streams_back_too_is_polled_through(
         task = worker.run(CREATE, name="Polled")
         version = worker.run(SAVES, saves=20)
         scripted.wait_version(page.page, task, version)
+        page.page.route("**/api/events/**", lambda route: route.fulfill(**BUSY), times=1)
+        page.page.wait_for_function("() => states.some((one) => one.code === 'throttled')", timeout=30_000)
+        waited = "states.filter((one) => one.code === 'throttled').map((one) => [one.reason, one.retryIn])"
+        assert page.page.evaluate(waited) == [["Wait.", 1000]]
+        scripted.wait_live(page.page, "polling")
         box.blocks_upgrades = False
         scripted.wait_live(page.page)
         version = worker.run(SAVES, saves=20)

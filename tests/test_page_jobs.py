@@ -41,9 +41,10 @@ Open = Callable[..., Visit]
 def worker(page_site: Site) -> Iterator[None]:
     """The demonstration's worker, which does what people ask for."""
     command = ["manage.py", "demo_worker", "--no-round", "--seconds", str(SECONDS)]
-    child = Child([sys.executable, *command], page_site.folder / "demo-worker.log", page_site.env)
-    yield
-    assert child.stop() == 0, child.log()
+    log = page_site.folder / "demo-worker.log"
+    with Child([sys.executable, *command], log, page_site.env, warm=True) as child:
+        yield
+        assert child.stop() == 0, child.log()
 
 
 @pytest.fixture
@@ -117,7 +118,7 @@ def test_a_running_job_is_cancelled_and_tried_again(worker: None, mine: Visit) -
     task.get_by_role("button", name="Retry").click()
     expect(mine.page.locator("task-list task-progress")).to_have_count(2)
     wait_for(newest(mine.page), "done", "Completed")
-    expect(mine.page.get_by_role("button", name="Retry")).to_have_text("Retried")
+    expect(mine.page.get_by_role("button", name="Retried: Import")).to_have_text("Retried")
 
 
 def test_a_failure_says_where_it_failed(worker: None, mine: Visit) -> None:

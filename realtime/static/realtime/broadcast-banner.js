@@ -50,7 +50,9 @@ export class BroadcastBanner extends HTMLElement {
     this.#client.addEventListener("broadcasts", () => this.#draw(), { signal });
     window.addEventListener("storage", ({ key }) => key === DISMISSED && this.#draw(), { signal });
     this.setAttribute("aria-live", "polite");
-    // Until the first notices have come, those that the server rendered stay.
+    // Until the first notices have come, those that the server rendered stay; it knows nothing of dismissals.
+    const dismissed = readDismissed();
+    for (const item of this.querySelectorAll("[data-id]")) if (dismissed.has(item.dataset.id)) item.remove();
     if (this.#client.broadcasts.length > 0) this.#draw();
   }
 

@@ -3,7 +3,7 @@
 import { make, setAttribute, sign, write } from "./dom.js";
 import { getClient } from "./page.js";
 import { eachSecond } from "./timing.js";
-import { CONNECTION, clock } from "./words.js";
+import { CONNECTION, clock, problemText } from "./words.js";
 
 /**
  * Sets `data-state` and `data-transport`. Says as of when the page is while it is not live, and counts down to
@@ -43,14 +43,14 @@ export class ConnectionStatus extends HTMLElement {
   }
 
   #draw() {
-    const { state, reason, retryIn, transport } = this.#client.line;
+    const { state, reason, code, retryIn, transport } = this.#client.line;
     if (state === "live") this.#heard();
     setAttribute(this, "data-state", state ?? "connecting");
     setAttribute(this, "data-transport", transport);
     sign(this.#parts.sign, CONNECTION[state ?? "connecting"]);
     const old = state !== "live" && this.#liveUntil !== null;
     const asOf = old ? `Shown as of ${clock(this.#liveUntil)}.` : "";
-    write(this.#parts.detail, [reason, asOf].filter(Boolean).join(" "));
+    write(this.#parts.detail, [problemText({ code, message: reason }), asOf].filter(Boolean).join(" "));
     write(this.#parts.login, state === "denied" && this.hasAttribute("log-in") ? "Log in again" : "");
     this.#rest();
     this.#retryAt = retryIn === null ? null : performance.now() + retryIn;

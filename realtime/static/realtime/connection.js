@@ -26,7 +26,7 @@ export class Connection {
   #trials = 0;
   #state = null;
   #wasLive;
-  #reason = "";
+  #problem = {}; // what the server said of it: {code, message}
   #attempt = 0;
   #afterMs = null; // the pause that a server about to restart asked for
   #heard = false; // a frame of the present transport
@@ -36,7 +36,7 @@ export class Connection {
 
   /**
    * @param {object} options `urls`, `credential`, `timing`, `wasLive`, and
-   *   `on`: {plan(adds), frame(frame), state({state, reason, retryIn, transport})}
+   *   `on`: {plan(adds), frame(frame), state({state, reason, code, retryIn, transport})}
    */
   constructor(options) {
     this.#options = options;
@@ -76,7 +76,7 @@ export class Connection {
     if (current) {
       this.#attempt = 0;
       this.#wasLive = true;
-      this.#reason = "";
+      this.#problem = {};
       this.#tryBetterLater();
     }
     this.#setState(current ? "live" : "catching-up");
@@ -109,13 +109,13 @@ export class Connection {
   }
 
   /** What was asked for cannot be served just now: come back. */
-  fail(reason) {
-    this.#lost(4500, reason);
+  fail(problem) {
+    this.#lost(4500, problem);
   }
 
   /** What was asked for is refused; asked again, it would be refused again. */
-  refuse(reason) {
-    this.#reason = reason ?? this.#reason;
+  refuse(problem) {
+    this.#problem = problem ?? this.#problem;
     this.#detach();
     this.#setState("denied");
   }
@@ -132,7 +132,7 @@ export class Connection {
   }
 
   #open() {
-    this.#reason = "";
+    this.#problem = {};
     this.#heard = false;
     this.#silenceLimit = this.#timing.connect;
     const transport = this.#create(
@@ -151,7 +151,7 @@ export class Connection {
     if (frame.type === "connected") this.#connected(frame);
     if (frame.type === "authenticated") this.#renewInTime(frame);
     if (frame.type === "reconnect") this.#afterMs = frame.after_ms;
-    if (frame.type === "error") this.#reason = frame.message;
+    if (frame.type === "error") this.#problem = frame;
     this.#watchSilence();
     this.#on.frame(frame);
   }
@@ -169,9 +169,9 @@ export class Connection {
     this.#credential.renewBefore(left, (token) => this.send({ action: "authenticate", token }));
   }
 
-  #lost(code, reason, pause, silent = false) {
+  #lost(code, problem, pause, silent = false) {
     this.#detach();
-    if (reason !== undefined) this.#reason = reason;
+    this.#problem = problem ?? this.#problem;
     if (code >= 4000) this.#failures = 0; // who is refused has been heard
     // One that had been heard was cut off like anything else; one that falls silent may be held back.
     else if (!this.#heard || silent) this.#looking = this.#judge();
@@ -269,6 +269,7 @@ export class Connection {
 
   #setState(state, retryIn = null) {
     this.#state = state;
-    this.#on.state({ state, reason: this.#reason, retryIn, transport: this.#transport?.name ?? null });
+    const { message: reason = "", code = null } = this.#problem;
+    this.#on.state({ state, reason, code, retryIn, transport: this.#transport?.name ?? null });
   }
 }

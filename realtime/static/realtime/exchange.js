@@ -233,12 +233,13 @@ export class Exchange {
     this.#serve();
   }
 
-  #error({ code, message, task_id: task, topic, request_id: id }) {
+  #error(problem) {
+    const { code, task_id: task, topic, request_id: id } = problem;
     if (topic !== undefined && isOwn(topic)) return this.#leaveTopic(topic);
     if (code === "not_found" && task !== undefined) return this.#missing(task);
     if (id === undefined || id !== this.#request?.id) return;
-    if (!PASSING.has(code)) return this.#refused(message);
-    if (!this.#ready) return this.#connection.fail(message);
+    if (!PASSING.has(code)) return this.#refused(problem);
+    if (!this.#ready) return this.#connection.fail(problem);
     this.#request = null; // the connection is fine: many tabs may just have come at once
     this.#later = setTimeout(() => this.#serve(), AGAIN_MS);
   }
@@ -251,13 +252,13 @@ export class Exchange {
   }
 
   /** One tab wants what it may not have: the others go on without it. */
-  #refused(reason) {
+  #refused(problem) {
     const { members, left } = this.#request;
     const all = members.length === 0 || this.#members.size === members.length;
-    if (all && left === null) return this.#connection.refuse(reason);
+    if (all && left === null) return this.#connection.refuse(problem);
     this.#request = null;
     for (const { tab } of members) {
-      this.#post({ kind: "refused", tab, reason, taskIds: left });
+      this.#post({ kind: "refused", tab, problem, taskIds: left });
       if (left === null) this.#members.delete(tab);
       else for (const id of left) this.#members.get(tab)?.taskIds.delete(id);
     }

@@ -80,7 +80,7 @@ export class PollingTransport {
     if (!this.#stopped.signal.aborted) this.#on.frame({ timestamp: new Date().toISOString(), ...frame });
   }
 
-  async #refused(response, { message }) {
+  async #refused(response, problem) {
     let gone = false;
     if (response.status === 404 || response.status === 400) {
       const after = this.#after ?? undefined;
@@ -92,7 +92,7 @@ export class PollingTransport {
     // Without that topic it may go on.
     if (gone) return this.#end(1006);
     const wait = Number(response.headers.get("Retry-After")) * 1000;
-    this.#end(closeCode(response.status), message, wait || undefined);
+    this.#end(closeCode(response.status), problem, wait || undefined);
   }
 
   #pause() {
@@ -106,10 +106,10 @@ export class PollingTransport {
     }, pause);
   }
 
-  #end(code, reason, pause) {
+  #end(code, problem, pause) {
     if (this.#stopped.signal.aborted) return;
     this.close();
-    this.#on.end(code, reason, pause);
+    this.#on.end(code, problem, pause);
   }
 
   /** Nothing can be sent. */

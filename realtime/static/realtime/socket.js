@@ -7,7 +7,8 @@
  *   notices silence by itself;
  * - `open(plan)`: `plan()` gives the first subscribe, {topics, task_ids, after?, request_id};
  * - `send(message)`; `check()` asks for a sign of life; `close()`, after which it says nothing more;
- * - it calls `on.frame(frame)` for each frame, and `on.end(code, reason, pause)` once, with a close code.
+ * - it calls `on.frame(frame)` for each frame, and `on.end(code, problem, pause)` once, with a close code and
+ *   what else the server said of it: {code, message}.
  */
 export class SocketTransport {
   name = "websocket";

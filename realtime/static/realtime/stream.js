@@ -34,7 +34,7 @@ export class StreamTransport {
     try {
       if (!this.#credential.isCookie) url.searchParams.set("ticket", await this.#ticket());
     } catch (error) {
-      this.#end(error.code ?? 1006, error.code ? error.message : undefined);
+      this.#end(error.closeCode ?? 1006, error.problem);
       return;
     }
     if (this.#closed) return;
@@ -48,7 +48,9 @@ export class StreamTransport {
   async #ticket() {
     const response = await fetch(this.#urls.ticket, { method: "POST", headers: this.#credential.headers });
     const answer = await response.json();
-    if (!response.ok) throw Object.assign(new Error(answer.message), { code: closeCode(response.status) });
+    if (!response.ok) {
+      throw Object.assign(new Error(answer.message), { problem: answer, closeCode: closeCode(response.status) });
+    }
     return answer.ticket;
   }
 
@@ -64,7 +66,7 @@ export class StreamTransport {
 
   async #cut(asked) {
     this.#source?.close();
-    if (this.#error !== null) return this.#end(closeCode(this.#error.code), this.#error.message);
+    if (this.#error !== null) return this.#end(closeCode(this.#error.code), this.#error);
     if (!this.#connected) {
       // The status of a refusal is hidden from us. It may be a task or a topic that is not there (any more).
       for (const error of await missing(this.#urls, asked, this.#credential.headers)) {
@@ -75,10 +77,10 @@ export class StreamTransport {
     this.#end(1006);
   }
 
-  #end(code, reason) {
+  #end(code, problem) {
     if (this.#closed) return;
     this.close();
-    this.#on.end(code, reason);
+    this.#on.end(code, problem);
   }
 
   /** Nothing can be sent; its heartbeat is its sign of life. */

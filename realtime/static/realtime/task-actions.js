@@ -1,8 +1,13 @@
 // The buttons of a task: cancel while it can be stopped, retry when it went wrong.
 
+import { busy } from "./deeds.js";
 import { make, setAttribute, write } from "./dom.js";
 
-const DEEDS = { cancel: "Cancel", retry: "Retry" };
+/** What the button of each deed says: at first, while it waits for long, and when that has been done. */
+const DEEDS = {
+  cancel: { word: "Cancel", slow: "Cancelling…", done: "Cancel" }, // what was cancelled says so itself
+  retry: { word: "Retry", slow: "Retrying…", done: "Retried" },
+};
 
 /** What may be done with a task in that state: a key of `STATUS`. */
 function possible(state) {
@@ -13,6 +18,8 @@ function possible(state) {
 export class TaskActions {
   element = make("span", "rt-actions");
   #buttons = {};
+  #name = "";
+  #said = { cancel: "word", retry: "word" };
   #problem = make("span", "rt-problem");
   #act;
 
@@ -21,8 +28,8 @@ export class TaskActions {
     this.#act = act;
     this.#problem.setAttribute("role", "alert");
     this.#problem.hidden = true;
-    for (const [deed, word] of Object.entries(DEEDS)) {
-      const button = make("button", "rt-button", word);
+    for (const deed of Object.keys(DEEDS)) {
+      const button = make("button", "rt-button");
       button.type = "button";
       button.hidden = true;
       button.addEventListener("click", () => this.#click(deed));
@@ -33,16 +40,26 @@ export class TaskActions {
 
   /** Offer what the state allows; with no state, nothing. */
   offer(state, name) {
+    const renamed = name !== this.#name;
+    this.#name = name;
     for (const [deed, button] of Object.entries(this.#buttons)) {
       const shown = state !== null && possible(state) === deed;
-      setAttribute(button, "aria-label", `${DEEDS[deed]}: ${name}`);
+      if (renamed) this.#say(deed, this.#said[deed]);
       if (button.hidden === !shown) continue;
       if (!shown && document.activeElement === button) this.#hold();
       button.hidden = !shown;
       setAttribute(button, "aria-disabled", null);
-      button.textContent = DEEDS[deed];
+      this.#say(deed, "word");
       write(this.#problem, "");
     }
+  }
+
+  /** What is seen is also what is heard and spoken, with the task's name behind it. */
+  #say(deed, how) {
+    const button = this.#buttons[deed];
+    this.#said[deed] = how;
+    button.textContent = DEEDS[deed][how];
+    button.setAttribute("aria-label", `${DEEDS[deed][how]}: ${this.#name}`);
   }
 
   /** Who came here with the keyboard goes on from here when the button goes. */
@@ -55,14 +72,16 @@ export class TaskActions {
   async #click(deed) {
     const button = this.#buttons[deed];
     if (button.hasAttribute("aria-disabled")) return;
-    setAttribute(button, "aria-disabled", "true"); // `disabled` would take the focus away
+    const rest = busy(button, (slow) => this.#say(deed, slow ? "slow" : "word"));
     write(this.#problem, "");
     try {
       await this.#act(deed);
-      if (deed === "retry") button.textContent = "Retried"; // what was cancelled says so itself
+      rest();
+      this.#say(deed, "done");
+      setAttribute(button, "aria-disabled", "true");
     } catch (error) {
+      rest();
       write(this.#problem, error.message);
-      setAttribute(button, "aria-disabled", null);
     }
   }
 }

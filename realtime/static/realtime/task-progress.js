@@ -6,7 +6,7 @@ import { getClient } from "./page.js";
 import { resultElements } from "./result.js";
 import { TaskActions } from "./task-actions.js";
 import { LONGEST_TIMER, eachSecond } from "./timing.js";
-import { CONNECTION, STATUS, factsText, messageText, percent, progressText, taskState } from "./words.js";
+import { CONNECTION, STATUS, factsText, messageText, paceText, percent, progressText, taskState } from "./words.js";
 
 const ENDS = new Set(["done", "failed", "cancelled"]);
 const QUARTER = 25;
@@ -95,14 +95,14 @@ export class TaskProgress extends HTMLElement {
     if (this.#parts !== null) return;
     // A bar that the server has drawn does not go back either.
     this.#highest = this.querySelector("progress")?.value ?? 0;
-    const names = ["name", "state", "text", "message", "facts", "connection"];
+    const names = ["name", "state", "text", "message", "facts", "pace", "connection"];
     const parts = Object.fromEntries(names.map((name) => [name, make("span", `rt-${name}`)]));
     Object.assign(parts, { bar: make("div", "rt-bar"), fill: make("div", "rt-fill"), result: make("div", "rt-result") });
     const [head, foot, tail] = [make("div", "rt-line"), make("div", "rt-line"), make("div", "rt-line rt-tail")];
     head.append(parts.name, parts.state);
     foot.append(parts.text, parts.message);
-    tail.append(parts.facts, parts.connection);
-    for (const part of [parts.connection, parts.result]) part.hidden = true;
+    tail.append(parts.facts, parts.pace, parts.connection);
+    for (const part of [parts.pace, parts.connection, parts.result]) part.hidden = true;
     parts.bar.append(parts.fill);
     parts.bar.setAttribute("role", "progressbar");
     parts.bar.setAttribute("aria-valuemin", "0");
@@ -135,7 +135,7 @@ export class TaskProgress extends HTMLElement {
     this.#showResult(task);
     this.#say(state);
     this.#announce(task, state, shown);
-    write(this.#parts.facts, factsText(task, now()));
+    this.#time();
     this.#rest();
     if (task.started_at && !task.finished_at) this.#rest = eachSecond(() => this.#tick());
     clearTimeout(this.#timer);
@@ -146,7 +146,12 @@ export class TaskProgress extends HTMLElement {
 
   /** A duration runs only while we know that its task does. */
   #tick() {
-    if (getClient().state === "live") write(this.#parts.facts, factsText(this.#task, now()));
+    if (getClient().state === "live") this.#time();
+  }
+
+  #time() {
+    write(this.#parts.facts, factsText(this.#task, now()));
+    write(this.#parts.pace, paceText(this.#task, this.#state, now()));
   }
 
   #showResult(task) {
@@ -158,7 +163,7 @@ export class TaskProgress extends HTMLElement {
 
   /** Unknown, gone and not ours look the same. */
   #deny() {
-    for (const part of ["text", "message", "facts"]) write(this.#parts[part], "");
+    for (const part of ["text", "message", "facts", "pace"]) write(this.#parts[part], "");
     this.#parts.result.hidden = true;
     this.#rest();
     this.#state = "denied";

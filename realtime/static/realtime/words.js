@@ -1,6 +1,8 @@
 // The words and icons of the elements. Every state has both, so that none is told by its colour alone.
 // An icon is named as its symbol in icons.svg.
 
+import { remaining, throughput } from "./pace.js";
+
 export const STATUS = {
   waiting: ["Waiting", "waiting"],
   running: ["Running", "running"],
@@ -29,7 +31,33 @@ export const LEVEL = {
   critical: ["Critical", "critical"],
 };
 
+/** What people are told instead of the server's words, which are for those who make pages, by the error's code. */
+const PROBLEM = {
+  not_authenticated: "You are logged out.",
+  revoked: "You are logged out.",
+  invalid_token: "Your login has ended.",
+  token_expired: "Your login has ended.",
+  invalid_ticket: "Your login has ended.",
+  user_inactive: "Your account is closed.",
+  rights_changed: "Your rights have changed.",
+  csrf_failed: "This page is too old: reload it.",
+  too_many_bad_messages: "This page is too old: reload it.",
+  message_too_big: "This page is too old: reload it.",
+  not_found: "This task is no longer here.",
+  too_many_messages: "Too much was asked at once.",
+  throttled: "Too much was asked at once: wait a moment.",
+  slow_consumer: "The line is too slow.",
+  restarting: "The site restarts.",
+  unavailable: "The site cannot read its data just now.",
+};
+
+/** What went wrong, for people: by its code, else in the server's own words. */
+export function problemText({ code, message }) {
+  return PROBLEM[code] ?? message ?? "";
+}
+
 export const number = new Intl.NumberFormat(document.documentElement.lang || undefined);
+const rateNumber = new Intl.NumberFormat(document.documentElement.lang || undefined, { maximumSignificantDigits: 2 });
 const time = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
 const dayAndTime = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
 
@@ -73,6 +101,27 @@ export function progressText(task, shown) {
   const uncounted = !task.total && task.done && !task.finished_at ? `${number.format(task.done)} so far` : "";
   const part = shown === null || task.status === "pending" ? "" : `${shown} %`;
   return [counted || uncounted, part].filter(Boolean).join(" · ");
+}
+
+/** How long it may still take, if anybody can know: “about 2 min left”; else how fast it counts: “5.2 per s”. */
+export function paceText(task, state, now) {
+  if (state !== "running") return "";
+  const left = remaining(task, now);
+  if (left !== null) return leftText(left / 1000);
+  const rate = throughput(task, now);
+  if (!rate) return "";
+  const [size, unit] = [[1, "s"], [60, "min"], [3600, "h"]].find(([size]) => rate * size >= 1) ?? [86_400, "day"];
+  return `${rateNumber.format(rate * size)} per ${unit}`;
+}
+
+/** Roughly: it is an estimate, and must not jump with every second. */
+function leftText(seconds) {
+  if (seconds < 10) return "a few seconds left";
+  if (seconds < 55) return `about ${5 * Math.round(seconds / 5)} s left`;
+  const minutes = Math.round(seconds / 60);
+  if (minutes < 60) return `about ${Math.max(1, minutes)} min left`;
+  const hours = Math.round(minutes / 60);
+  return hours < 48 ? `about ${hours} h left` : `about ${number.format(Math.round(hours / 24))} days left`;
 }
 
 /** What it is doing, or what became of it. */

@@ -1,5 +1,6 @@
 // What the page does beside its elements: its forms answer without a new page, and it stays with its user.
 
+import { DEADLINE, busy } from "../realtime/deeds.js";
 import { getClient } from "../realtime/elements.js";
 
 const problem = document.getElementById("problem");
@@ -13,22 +14,30 @@ function say(text) {
 document.querySelector("form.jobs").addEventListener("submit", async (event) => {
   event.preventDefault();
   const { target: form, submitter } = event;
+  if (submitter.hasAttribute("aria-disabled")) return;
   const body = new FormData(form, submitter);
-  submitter.disabled = true;
+  const headers = { Accept: "application/json" };
+  const what = submitter.querySelector(".what");
+  const name = what.textContent;
+  const done = busy(submitter, (slow) => (what.textContent = slow ? "Starting…" : name));
   try {
-    const answer = await fetch(form.action, { method: "POST", body, headers: { Accept: "application/json" } });
+    const signal = AbortSignal.timeout(DEADLINE);
+    const answer = await fetch(form.action, { method: "POST", body, headers, signal });
     if (answer.redirected || answer.status === 403) location.reload(); // the session is over
     else say(answer.ok ? "" : (await answer.json()).message);
-  } catch {
-    say("The site cannot be reached. Nothing was started.");
+  } catch (error) {
+    // Who had no answer in time does not know whether it was done.
+    const late = "The site does not answer. If the job was started, it appears here.";
+    say(error.name === "TimeoutError" ? late : "The site cannot be reached. Nothing was started.");
   }
-  submitter.disabled = false;
+  done();
 });
 
 const client = getClient();
 const user = document.querySelector('meta[name="realtime-user"]').content;
 client.addEventListener("change", ({ detail: id }) => {
-  if (client.tasks.get(id)?.finished_at) problem.textContent = ""; // there is room again
+  const task = client.tasks.get(id);
+  if (task?.finished_at || task?.version === 1) problem.textContent = ""; // there is room again, or it is here
 });
 client.addEventListener("frame", () => {
   if (client.userId !== user) location.reload(); // somebody else has logged in: his name belongs on top
