@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.contrib.auth.models import User
@@ -11,7 +12,7 @@ from django.db import models
 from django.utils import timezone
 
 from realtime import broadcasts
-from realtime.models import Event, Task, TaskLog
+from realtime.models import Broadcast, Event, Task, TaskLog
 
 #: Tasks whose workers live in this process: their leases are renewed as long as somebody holds them.
 _alive: list[Task] = []
@@ -115,13 +116,60 @@ def make() -> str:
     )
     running(ben, "Report of the quarter", 2, progress=72, phase="Charts", message="Revenue by month")
     Task.objects.create(name="Monthly report, November", owner=ada)
+    return str(failed.pk)
+
+
+def tell() -> str:
+    """Send notices to those who are connected, all but one of which is over or to come; return its id."""
+    ben, staff = (User.objects.get(username=name) for name in ("ben", "staff"))
+    now = timezone.now()
+    seconds = now + timedelta(seconds=2)
+    told(5.2 * 60, "Welcome back, everybody.", level="success", sender=staff, ends_at=seconds)
+    told(
+        3.1 * 60,
+        "The mail server does not answer. Newsletters wait.",
+        title="No mail at the moment",
+        level="critical",
+        audience="staff",
+        sender=ben,
+        ends_at=seconds,
+    )
+    wrong = broadcasts.send("The shop closes at noon.", level="info", sender=ben)
+    broadcasts.wait_for_reach(wrong)
+    broadcasts.retract(wrong, by=staff)
+    past_notice(wrong, 95, retracted_at=now - timedelta(minutes=94))
     broadcasts.send(
+        "From 9:00 on the new price list counts.",
+        title="New prices",
+        sender=staff,
+        starts_at=now + timedelta(hours=15),
+    )
+    sent = broadcasts.send(
         "The shop is read-only from 22:00 to 22:15. Running tasks go on.",
         title="Maintenance tonight",
         level="warning",
         sender=ben,
+        ends_at=now + timedelta(hours=6),
     )
-    return str(failed.pk)
+    broadcasts.wait_for_reach(sent)
+    time.sleep(
+        max(0.0, (seconds - timezone.now()).total_seconds())
+    )  # the short ones have gone from all pages
+    return str(sent.pk)
+
+
+def told(minutes: float, message: str, **options: Any) -> None:
+    """Send a notice as if it had been so many minutes ago, for half an hour."""
+    sent = broadcasts.send(message, **options)
+    broadcasts.wait_for_reach(sent)
+    past_notice(sent, minutes)
+
+
+def past_notice(sent: Broadcast, minutes: float, **times: datetime) -> None:
+    """Set a notice back."""
+    began = timezone.now() - timedelta(minutes=minutes)
+    values = {"starts_at": began, "published_at": began, "ends_at": began + timedelta(minutes=30), **times}
+    Broadcast.objects.filter(pk=sent.pk).update(created_at=began, **values)
 
 
 def fail(owner: User) -> Task:
