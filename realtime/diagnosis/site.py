@@ -18,12 +18,10 @@ from django.urls import NoReverseMatch, reverse
 from realtime import database, layer, log
 from realtime.broadcasts import alive
 from realtime.diagnosis.findings import ERROR, WARNING, Finding, found
-from realtime.middleware import Guard
+from realtime.middleware import WEBSOCKET_PATH, Guard
 
 #: Seconds for the application, and for the layer, to answer.
 DEADLINE = 5.0
-#: Where the WebSocket is unless the guard says otherwise.
-WEBSOCKET = "/ws"
 
 
 def settings_findings() -> Iterator[Finding]:
@@ -49,7 +47,7 @@ def application() -> tuple[Any, list[Finding]]:
 def websocket_path() -> str:
     """Return where the project serves the WebSocket, as its guard was told."""
     loaded, _ = application()
-    return loaded.websocket_path if isinstance(loaded, Guard) else WEBSOCKET
+    return loaded.websocket_path if isinstance(loaded, Guard) else WEBSOCKET_PATH
 
 
 async def websocket_findings(loaded: Any) -> list[Finding]:
