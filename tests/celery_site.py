@@ -62,7 +62,7 @@ class CelerySite:
         def logs() -> str:
             """What the workers have said by then."""
             told = "".join(child.log()[-3000:] for child in self.workers.values())
-            return f"{job} {status}\n{told}"
+            return f"{job} {status}, not {self.row(job, 'status', 'error', 'message')}\n{told}"
 
         eventually(lambda: self.row(job, "status") == (status,), timeout, 0.05, logs)
 
@@ -81,8 +81,8 @@ class CelerySite:
 
 @pytest.fixture(scope="session")
 def shop() -> Iterator[CelerySite]:
-    """A site on PostgreSQL and Redis, with short leases, a user and no worker yet."""
-    settings = {"PROGRESS_INTERVAL": 0, "LEASE_SECONDS": 4}
+    """A site on PostgreSQL and Redis, a user and no worker yet; leases are short, but bear a busy machine."""
+    settings = {"PROGRESS_INTERVAL": 0, "LEASE_SECONDS": 10}
     with Site("postgres", redis=True, settings=settings, env={"DEBUG": "1"}) as site, ExitStack() as ending:
         site.create_user("customer")
         shop = CelerySite(site)
