@@ -35,16 +35,26 @@ def scans(node: dict[str, Any]) -> Iterator[tuple[str, float]]:
         yield from scans(child)
 
 
+def rows_read(engine: str, sql: str) -> dict[str, float]:
+    """How many rows of which of our tables PostgreSQL reads for a statement."""
+    with connections[engine].cursor() as cursor:
+        cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.replace('%', '%%')}", [])
+        plan = cursor.fetchone()[0]
+    plan = json.loads(plan) if isinstance(plan, str) else plan
+    found: dict[str, float] = {}
+    for table, rows in scans(plan[0]["Plan"]):
+        if table.startswith("realtime_"):
+            found[table] = max(rows, found.get(table, 0))
+    return found
+
+
 def complaint(engine: str, sql: str) -> str:
     """What is wrong with how the database runs a statement, "" when nothing is."""
     connection = connections[engine]
+    if connection.vendor == "postgresql":
+        read = rows_read(engine, sql)
+        return "; ".join(f"{rows} rows of {table}" for table, rows in read.items() if rows > REACH + 1)
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute(f"EXPLAIN (ANALYZE, FORMAT JSON) {sql.replace('%', '%%')}", [])
-            plan = cursor.fetchone()[0]
-            plan = json.loads(plan) if isinstance(plan, str) else plan
-            read = [(table, rows) for table, rows in scans(plan[0]["Plan"]) if table.startswith("realtime_")]
-            return "; ".join(f"{rows} rows of {table}" for table, rows in read if rows > REACH + 1)
         cursor.execute(f"EXPLAIN QUERY PLAN {sql.replace('%', '%%')}", [])
         steps = [row[-1] for row in cursor.fetchall()]
     by_key = re.search(r'"id" IN \(', sql)

@@ -15,7 +15,7 @@ from django.utils import timezone
 from realtime import log, snapshots
 from realtime.events import Viewer
 from realtime.models import Task
-from tests.plans import DIALECTS
+from tests.plans import DIALECTS, rows_read
 from tests.tags import render
 
 #: Tasks of one owner that ended long ago; each thousandth still runs.
@@ -29,7 +29,7 @@ FILL = """
     FROM n
 """
 
-#: What the statements of a topic follow.
+#: What the statements of a topic follow on SQLite, which does not say how many rows it reads.
 INDEXES = {
     "mine": {"realtime_task_mine", "realtime_task_mine_ended"},
     "tasks": {"realtime_task_in_status", "realtime_task_status"},
@@ -87,7 +87,6 @@ def test_it_costs_what_it_shows(
 ) -> None:
     """Of one owner's many tasks that ended long ago none is read: each statement follows an index."""
     owner, using = make_user("worker"), log.database()
-    explain = {"sqlite": "EXPLAIN QUERY PLAN", "postgresql": "EXPLAIN"}[connections[using].vendor]
     with connections[using].cursor() as cursor:
         cursor.execute(FILL.format(last=LARGE, owner=owner.pk, **DIALECTS[connections[using].vendor]))
         cursor.execute("ANALYZE realtime_task")
@@ -97,10 +96,15 @@ def test_it_costs_what_it_shows(
         found, more = snapshots.newest(topic, Viewer(str(owner.pk), view_all=True), 100)
     assert (len(found), more) == (50, False)
     assert [task.status for task in found[:20]] == ["running"] * 20
-    followed = set()
-    for query in queries.captured_queries:
-        with connections[using].cursor() as cursor:
-            cursor.execute(f"{explain} {query['sql']}".replace("%", "%%"), [])
-            followed |= set(re.findall(r"realtime_task_\w+", str(cursor.fetchall())))
     assert len(queries) <= 5
+    statements = [query["sql"] for query in queries.captured_queries]
+    if connections[using].vendor == "postgresql":
+        # Whichever index it takes: with one owner, that of all active tasks is as good as the owner's.
+        assert [rows for sql in statements for rows in rows_read(using, sql).values() if rows > 101] == []
+        return
+    followed = set()
+    for sql in statements:
+        with connections[using].cursor() as cursor:
+            cursor.execute(f"EXPLAIN QUERY PLAN {sql}".replace("%", "%%"), [])
+            followed |= set(re.findall(r"realtime_task_\w+", str(cursor.fetchall())))
     assert followed == indexes
