@@ -58,7 +58,9 @@ def test_a_task_of_another_process_moves_in_the_list(staffed: Site, watch: Open)
     expect(news).to_be_visible()
     assert page.page.locator("#result_list tbody tr").count() == rows
     news.click()
-    expect(page.page.locator("#result_list tbody tr")).to_have_count(rows + 3)
+    # The list holds fifty, and others have used this site.
+    expect(page.page.locator("#result_list tbody tr")).to_have_count(min(rows + 3, 50))
+    expect(page.page.locator("#result_list tbody")).to_contain_text("new 2")
     expect(state(page)).to_have_attribute(
         "data-state", "live", timeout=15_000
     )  # no socket cut while it opens

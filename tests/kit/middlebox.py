@@ -13,6 +13,9 @@ from tests.kit.servers import Server
 
 REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
+#: Turns of the loop until one that was accepted has its task, and one that was cut is closed; and more.
+TURNS = 20
+
 
 class Middlebox:
     """Stands before a server, in a thread of its own; use it in a `with` block.
@@ -70,24 +73,31 @@ class Middlebox:
     async def _end(self) -> None:
         assert self._listener is not None
         self._listener.close()
-        await self._cut()
+        for _ in range(TURNS):
+            await self._cut()
+            await asyncio.sleep(0)
 
     async def _cut(self) -> None:
         for task in [*self._tasks]:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.create_task(self._connect(reader, writer))
+    def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = self._loop.create_task(self._connect(reader, writer))
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+
+        def end(task: asyncio.Task[None]) -> None:
+            """Also of one that was cancelled before its first step."""
+            self._tasks.discard(task)
+            writer.transport.abort()
+
+        task.add_done_callback(end)
 
     async def _connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
             head = await reader.readuntil(b"\r\n\r\n")
             if self.open:
                 await self._serve(head, reader, writer)
-        writer.transport.abort()
 
     async def _serve(self, head: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass on one request and its answer."""
