@@ -152,9 +152,8 @@ def tell() -> str:
         ends_at=now + timedelta(hours=6),
     )
     broadcasts.wait_for_reach(sent)
-    time.sleep(
-        max(0.0, (seconds - timezone.now()).total_seconds())
-    )  # the short ones have gone from all pages
+    # The short ones have gone from all pages.
+    time.sleep(max(0.0, (seconds - timezone.now()).total_seconds()))
     return str(sent.pk)
 
 
