@@ -79,7 +79,7 @@ class Own(NamedTuple):
 
 @dataclass
 class Snapshot:
-    """Rows for a client, as :func:`newest` has them, read after the log had reached ``position``."""
+    """Rows for a client, newest first, read after the log had reached ``position``."""
 
     position: int
     rows: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -185,15 +185,20 @@ def _ends(task_ids: Sequence[str], using: str) -> dict[str, tuple[int, bool]]:
 
 
 def load_topics(topics: Collection[str], viewer: Viewer, using: str | None = None) -> Snapshot:
-    """Read the snapshot of topics: for each what :func:`newest` finds, ``SNAPSHOT_LIMIT`` tasks at most."""
+    """Read the snapshot of topics: for each what :func:`newest` finds, ``SNAPSHOT_LIMIT`` tasks at most.
+
+    Which tasks these are, their activity decides; a client is told them by their age, the newest first.
+    """
     using = using or log.database()
     snapshot = Snapshot(log.position(using))
+    tasks: dict[Any, Task] = {}
     for topic in (TASKS, MINE):
         if topic in topics:
             found, more = newest(topic, viewer, conf.SNAPSHOT_LIMIT, using)
             snapshot.truncated |= more
-            for task in found:
-                snapshot.rows.setdefault(str(task.pk), public_data(task))
+            tasks |= {task.pk: task for task in found}
+    by_age = sorted(tasks.values(), key=lambda task: (task.created_at, task.pk), reverse=True)
+    snapshot.rows = {str(task.pk): public_data(task) for task in by_age}
     return snapshot
 
 

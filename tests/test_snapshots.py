@@ -73,6 +73,8 @@ def test_what_still_works_comes_first(engine: str, make_user: Callable[..., Any]
     assert named("tasks", boss, 4) == (["waits", "training", "his", "long"], True)
     assert named("tasks", boss, 7)[1] is False
     assert named("tasks", mine, 7) == ([], False)
+    told = [row["name"] for row in snapshots.load_topics(["mine"], mine).rows.values()]
+    assert told == ["waits", "ended 3", "ended 4", "ended 5", "long", "training"]  # by their age
     page = render("{% task_list limit=3 %}", ann)
     assert [page.index(name) for name in ("waits", "training", "long")] == sorted(
         page.index(name) for name in ("waits", "training", "long")
